@@ -1,0 +1,122 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import type { Fact } from '../src/fact.ts'
+
+/** Where PostgreSQL is, after parsing any form that libpq accepts (relay/config/database-url.ts). */
+export interface DatabaseTarget {
+  /** Tried in order; a path (`/var/run/postgresql`) is a Unix socket's folder. At least one. */
+  readonly hosts: readonly { readonly host: string; readonly port: number }[]
+  readonly user: string
+  /** Absent: `PGPASSWORD`, `~/.pgpass` or no password, as `pg` decides. Never logged. */
+  readonly password?: string
+  readonly database: string
+  readonly applicationName: string
+  /** libpq's `sslmode`; `prefer` and `allow` fall back to plain text when the server has no TLS. */
+  readonly sslMode: 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
+  readonly ssl?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
+  /** Milliseconds to establish a connection. Default 10,000. */
+  readonly connectTimeoutMs: number
+}
+
+export interface KafkaTarget {
+  readonly clientId: string
+  /** `host:port`, at least one. */
+  readonly brokers: readonly string[]
+  /** `false`: plain text. TLS is 1.2 or newer. */
+  readonly tls: false | TlsOptions
+  readonly sasl?: {
+    readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+    readonly username: string
+    readonly password: string
+  }
+  readonly compression: 'none' | 'gzip'
+  /** Create a missing topic with these; absent: hold that topic's lane and say so. */
+  readonly createTopics?: { readonly partitions: number; readonly replicationFactor: number }
+}
+
+/** Everything the relay needs, complete and checked: relay/config makes it, relay/relay.ts only reads it. */
+export interface RelaySettings {
+  /** WAL message prefixes to relay, exact and case-sensitive; `['*']`: every prefix. */
+  readonly prefixes: readonly string[]
+  readonly database: DatabaseTarget
+  readonly slot: string
+  readonly publication: string
+  /** Whether a missing slot is created: `first` = unless this (system, slot) is remembered. */
+  readonly slotCreate: 'first' | 'always' | 'never'
+  readonly kafka: KafkaTarget
+  /** Facts received but not yet durable: reading pauses above these. */
+  readonly windowFacts: number
+  readonly windowBytes: number
+  /** Limits of one produce request; one lane has one request in flight. */
+  readonly sendRecords: number
+  readonly sendBytes: number
+  /** Milliseconds that SIGTERM waits for the window to drain. */
+  readonly drainTimeoutMs: number
+}
+
+/** One fact as it came out of the WAL, for handlers and `subscribeToSlot`. */
+export interface ReceivedFact {
+  readonly fact: Fact
+  readonly prefix: string
+  /** The message's LSN, `%X/%X`; data, not a position to resume from. */
+  readonly lsn: string
+  /** False for `pg_logical_emit_message(false, …)`. */
+  readonly transactional: boolean
+  /** Commit time in microseconds since 1970; undefined for a non-transactional message. */
+  readonly commitTimeMicros: bigint | undefined
+  /** The value bytes as they would go into Kafka. */
+  readonly value: Uint8Array
+}
+
+/** First matching route wins; a fact that no route matches goes to `${prefix}.${aggregateType}`. */
+export type Route = {
+  /** Absent: any. */
+  readonly prefix?: string
+  readonly aggregateType?: string
+  readonly eventType?: string
+} & (
+  | { /** Kafka topic. */ readonly topic: string; readonly handle?: never }
+  | {
+      /** Acknowledged when it resolves; called again with backoff, for ever, while it throws. One at a time per aggregate. */
+      readonly handle: (received: ReceivedFact) => Promise<void> | void
+      readonly topic?: never
+    }
+)
+
+export interface RelayLogger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** What the relay tells of itself; relay/ops/metrics.ts turns it into Prometheus metrics. All calls are synchronous and must not throw. */
+export interface RelayObserver {
+  consumed(aggregateType: string, eventType: string): void
+  /** One fact became durable; `seconds` since it was received. */
+  handled(aggregateType: string, eventType: string, seconds: number): void
+  handlerFailed(aggregateType: string, eventType: string): void
+  produced(topic: string, records: number, seconds: number): void
+  produceFailed(topic: string, errorType: string): void
+  replicationError(slot: string, errorType: string): void
+}
+
+export type RelayHealth = { readonly ok: true } | { readonly ok: false; readonly reason: string }
+
+/** How the relay ended. `exitCode`: 0 stopped on request; others in relay/policy.ts. */
+export interface RelayOutcome {
+  readonly exitCode: number
+  readonly error?: Error
+}
+
+export interface Relay extends AsyncDisposable {
+  /** Resolves when facts are streaming (or, on standby, when it stands by); rejects when the relay cannot ever work. */
+  start(): Promise<void>
+  /** Reads to the end of the open transaction, drains, confirms, closes. Safe to call twice. */
+  stop(): Promise<void>
+  /** Never rejects. */
+  whenStopped(): Promise<RelayOutcome>
+  /** Resolves once `confirmed_flush_lsn` sent to PostgreSQL is at or past this LSN (`%X/%X`). */
+  whenFlushed(lsn: string): Promise<void>
+  health(): RelayHealth
+  readonly phase: 'idle' | 'connecting' | 'streaming' | 'draining' | 'standby' | 'stopped' | 'failed'
+}
