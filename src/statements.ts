@@ -1,0 +1,50 @@
+/** The only SQL that writes. */
+
+/** One statement with its parameters, in the two forms that drivers take: pieces of a template, or text with `$1`. */
+export interface Statement {
+  /** The pieces around the values; one more than there are values. */
+  readonly strings: readonly string[]
+  /** Text, or bytes (a `Buffer`). */
+  readonly values: readonly (string | Uint8Array)[]
+  /** The pieces joined with `$1`, `$2`, … */
+  readonly text: string
+}
+
+/** An envelope on its way into the WAL. */
+export interface Message {
+  readonly prefix: string
+  readonly content: Uint8Array
+}
+
+// Both casts are needed: the function is overloaded (text, bytea). The result is cast because drivers may not know pg_lsn.
+const ONE = ['SELECT pg_logical_emit_message(true, ', '::text, ', '::bytea)::text AS lsn']
+
+// The messages travel as one text parameter, so that it is one statement and one round trip whatever their count. The
+// ordering is in a subquery, which is done before the function is called: they stand in the WAL as in the array.
+const MANY = [
+  "SELECT pg_logical_emit_message(true, message->>0, decode(message->>1, 'base64'))::text AS lsn" +
+    ' FROM (SELECT message FROM json_array_elements(',
+  '::text::json) WITH ORDINALITY AS listed (message, place) ORDER BY place) AS ordered',
+]
+
+/** Writes one message into the WAL, as part of the transaction; one row, its LSN as text. */
+export function emitOneStatement(message: Message): Statement {
+  return statement(ONE, [message.prefix, asBuffer(message.content)])
+}
+
+/** Writes all messages into the WAL in this order, in one round trip; a row for each, its LSN as text. */
+export function emitManyStatement(messages: readonly Message[]): Statement {
+  const rows = messages.map(({ prefix, content }) => [prefix, asBuffer(content).toString('base64')])
+  return statement(MANY, [JSON.stringify(rows)])
+}
+
+function statement(strings: readonly string[], values: readonly (string | Uint8Array)[]): Statement {
+  let text = strings[0]!
+  for (let i = 1; i < strings.length; i++) text += `$${i}${strings[i]}`
+  return { strings, values, text }
+}
+
+/** Drivers know a `Buffer`; some take another Uint8Array for JSON. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
