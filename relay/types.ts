@@ -1,10 +1,18 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Fact } from '../src/fact.ts'
 
+/** One server of a `DatabaseTarget`. */
+export interface DatabaseHost {
+  readonly host: string
+  readonly port: number
+  /** libpq's `hostaddr`: connect here, `host` is then only the name to verify. */
+  readonly address?: string
+}
+
 /** Where PostgreSQL is, after parsing any form that libpq accepts (relay/config/database-url.ts). */
 export interface DatabaseTarget {
   /** Tried in order; a path (`/var/run/postgresql`) is a Unix socket's folder. At least one. */
-  readonly hosts: readonly { readonly host: string; readonly port: number }[]
+  readonly hosts: readonly DatabaseHost[]
   readonly user: string
   /** Absent: `PGPASSWORD`, `~/.pgpass` or no password, as `pg` decides. Never logged. */
   readonly password?: string
@@ -12,8 +20,22 @@ export interface DatabaseTarget {
   readonly applicationName: string
   /** libpq's `sslmode`; `prefer` and `allow` fall back to plain text when the server has no TLS. */
   readonly sslMode: 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
-  readonly ssl?: { readonly ca?: string; readonly cert?: string; readonly key?: string }
-  /** Milliseconds to establish a connection. Default 10,000. */
+  /** PEM text, not paths: the files were read when the settings were parsed. */
+  readonly ssl?: {
+    readonly ca?: string
+    readonly cert?: string
+    readonly key?: string
+    readonly passphrase?: string
+    readonly minVersion?: 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3'
+    readonly maxVersion?: 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3'
+  }
+  /** libpq's `sslnegotiation=direct`; absent: the usual request first. */
+  readonly sslNegotiation?: 'direct'
+  /** libpq's `channel_binding=require`: SCRAM-SHA-256-PLUS where the server offers it. */
+  readonly channelBinding?: true
+  /** libpq's `options`, such as `-c search_path=app`. */
+  readonly options?: string
+  /** Milliseconds to establish a connection, 0 for no limit. Default 10,000. */
   readonly connectTimeoutMs: number
 }
 
