@@ -12,6 +12,8 @@
  */
 import { strict as assert } from 'node:assert'
 import { describe, it } from 'vitest'
+import { decodeFact } from '../../src/envelope/decode.ts'
+import { encodeFact } from '../../src/envelope/encode.ts'
 import { NotInTransactionError } from '../../src/errors.ts'
 import { Fact, type FactInput } from '../../src/fact.ts'
 
@@ -88,7 +90,7 @@ async function fails(promise: Promise<unknown>, what: string): Promise<unknown> 
 async function factsOf(evidence: SafetyEvidence, ids: readonly string[]): Promise<{ xid: number; fact: Fact }[]> {
   const facts: { xid: number; fact: Fact }[] = []
   for (const message of await evidence.messages()) {
-    const fact = Fact.decode(message.content, { prefix: message.prefix })
+    const fact = decodeFact(message.content, { prefix: message.prefix })
     if (ids.includes(fact.aggregateId)) facts.push({ xid: message.xid, fact })
   }
   return facts
@@ -360,11 +362,11 @@ async function retriedWithSameFact<Tx>(adapter: AdapterUnderTest<Tx>, evidence: 
   await fails(attempt(), 'the first attempt')
   await attempt()
   const row = await evidence.rowTransaction(id)
-  const messages = (await evidence.messages()).filter(({ content }) => Fact.decode(content).aggregateId === id)
+  const messages = (await evidence.messages()).filter(({ content }) => decodeFact(content).aggregateId === id)
   assert.equal(messages.length, 1, 'the retried fact comes once')
   assert.deepEqual(
     Buffer.from(messages[0]!.content),
-    Buffer.from(fact.toBytes()),
+    Buffer.from(encodeFact(fact)),
     'the retried fact has the same bytes',
   )
   assert.equal(BigInt(messages[0]!.xid), BigInt.asUintN(32, row ?? -1n), "the retried fact is of its row's transaction")
@@ -390,10 +392,10 @@ async function payloadsSurvive<Tx>(adapter: AdapterUnderTest<Tx>, evidence: Safe
       await adapter.emit(tx, fact)
     }
   })
-  const messages = (await evidence.messages()).filter(({ content }) => ids.includes(Fact.decode(content).aggregateId))
+  const messages = (await evidence.messages()).filter(({ content }) => ids.includes(decodeFact(content).aggregateId))
   assert.equal(messages.length, facts.length, 'each payload comes once')
   for (const [index, fact] of facts.entries()) {
-    assert.ok(Buffer.from(messages[index]!.content).equals(fact.toBytes()), `payload ${index} is not what was emitted`)
+    assert.ok(Buffer.from(messages[index]!.content).equals(encodeFact(fact)), `payload ${index} is not what was emitted`)
   }
 }
 
