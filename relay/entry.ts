@@ -1,0 +1,40 @@
+import type { LedgerUnit } from './ledger.ts'
+import type { Lsn } from './lsn.ts'
+
+/** One fact between the slot and its destination. One object a fact: keep it flat. */
+export interface Entry {
+  /** The unit of the ledger that waits for it. */
+  readonly unit: LedgerUnit
+  readonly prefix: string
+  readonly aggregateType: string
+  readonly eventType: string
+  /** Aggregate id as UTF-8: the record's key. A copy of our own. */
+  readonly key: Buffer
+  /** The value bytes as they go to Kafka. A copy of our own. */
+  readonly value: Buffer
+  readonly headers: Readonly<Record<string, string>>
+  readonly messageLsn: Lsn
+  readonly transactional: boolean
+  /** Microseconds since 1970; undefined for a non-transactional message. */
+  readonly commitTimeMicros: bigint | undefined
+  /** Milliseconds of the monotonic clock. */
+  readonly receivedAtMs: number
+  /** What it counts for in the window. */
+  readonly bytes: number
+}
+
+/** Where entries go: lanes, a handler's queue, a subscription. */
+export interface Destination {
+  /** Takes one entry; returns at once. */
+  push(entry: Entry): void
+  /** The connection is gone: forget what was not handed out yet; the server sends it again. */
+  dropUnsent(): void
+}
+
+/** What a destination tells. */
+export interface DestinationEvents {
+  /** These entries are durable, in this order. */
+  onDone(entries: readonly Entry[]): void
+  /** These entries were forgotten by `dropUnsent`. */
+  onDropped(entries: readonly Entry[]): void
+}

@@ -1,0 +1,134 @@
+import { decodeFact } from '../src/envelope/decode.ts'
+import type { Destination, DestinationEvents, Entry } from './entry.ts'
+import { formatLsn } from './lsn.ts'
+import { backoffMs, type Clock } from './policy.ts'
+import type { ReceivedFact, Route } from './types.ts'
+
+type Handler = NonNullable<Extract<Route, { handle: unknown }>['handle']>
+
+/** What a handler or a subscriber gets of an entry. */
+export function toReceivedFact(entry: Entry): ReceivedFact {
+  return {
+    fact: decodeFact(entry.value, { prefix: entry.prefix }),
+    prefix: entry.prefix,
+    lsn: formatLsn(entry.messageLsn),
+    transactional: entry.transactional,
+    commitTimeMicros: entry.commitTimeMicros,
+    value: entry.value,
+  }
+}
+
+interface KeyQueue {
+  readonly entries: Entry[]
+}
+
+/**
+ * Facts for the user's own handler: one at a time for each aggregate, in order, at most `concurrency` aggregates at once;
+ * the same fact again with backoff, for ever, while the handler throws.
+ */
+export class HandlerLanes implements Destination {
+  readonly #handle: Handler
+  readonly #events: DestinationEvents
+  readonly #clock: Clock
+  readonly #delay: (ms: number) => Promise<void>
+  readonly #onFailure: (entry: Entry, error: unknown, attempt: number) => void
+  readonly #concurrency: number
+  /** One queue an aggregate that has something to do; its first entry may be running. */
+  readonly #queues = new Map<string, KeyQueue>()
+  /** Aggregates that wait for a free place. */
+  #ready: KeyQueue[] = []
+  #running = 0
+  #closed = false
+  #failingSinceMs: number | undefined
+
+  constructor(options: {
+    readonly handle: Handler
+    readonly events: DestinationEvents
+    readonly clock: Clock
+    /** Resolves after `ms`, or at once when the relay stops. */
+    readonly delay: (ms: number) => Promise<void>
+    readonly onFailure: (entry: Entry, error: unknown, attempt: number) => void
+    /** Default 64. */
+    readonly concurrency?: number
+  }) {
+    this.#handle = options.handle
+    this.#events = options.events
+    this.#clock = options.clock
+    this.#delay = options.delay
+    this.#onFailure = options.onFailure
+    this.#concurrency = options.concurrency ?? 64
+  }
+
+  /** Since when a handler has been failing, monotonic milliseconds; undefined while none is. */
+  get failingSinceMs(): number | undefined {
+    return this.#failingSinceMs
+  }
+
+  push(entry: Entry): void {
+    const key = keyOf(entry)
+    const queue = this.#queues.get(key)
+    if (queue) {
+      queue.entries.push(entry)
+      return
+    }
+    const fresh: KeyQueue = { entries: [entry] }
+    this.#queues.set(key, fresh)
+    if (this.#running < this.#concurrency) void this.#work(key, fresh)
+    else this.#ready.push(fresh)
+  }
+
+  dropUnsent(): void {
+    const dropped: Entry[] = []
+    const waiting = new Set(this.#ready)
+    this.#ready = []
+    for (const [key, queue] of this.#queues) {
+      // What a handler has in hand goes on: its aggregate's next fact waits for it also after a reconnect.
+      dropped.push(...queue.entries.splice(waiting.has(queue) ? 0 : 1))
+      if (waiting.has(queue)) this.#queues.delete(key)
+    }
+    if (dropped.length > 0) this.#events.onDropped(dropped)
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  async #work(firstKey: string, first: KeyQueue): Promise<void> {
+    this.#running++
+    let key = firstKey
+    let queue: KeyQueue | undefined = first
+    // A turn later: the caller registers the whole chunk first, and a handler never runs inside a socket callback.
+    await Promise.resolve()
+    while (queue && !this.#closed) {
+      let entry = queue.entries[0]
+      while (entry && !this.#closed) {
+        if (await this.#untilHandled(entry)) this.#events.onDone([entry])
+        queue.entries.shift()
+        entry = queue.entries[0]
+      }
+      this.#queues.delete(key)
+      queue = this.#ready.shift()
+      if (queue?.entries[0]) key = keyOf(queue.entries[0])
+    }
+    this.#running--
+  }
+
+  async #untilHandled(entry: Entry): Promise<boolean> {
+    for (let attempt = 1; !this.#closed; attempt++) {
+      try {
+        await this.#handle(toReceivedFact(entry))
+        this.#failingSinceMs = undefined
+        return true
+      } catch (error) {
+        this.#failingSinceMs ??= this.#clock.nowMs()
+        this.#onFailure(entry, error, attempt)
+        await this.#delay(backoffMs(attempt, 100, 10_000))
+      }
+    }
+    return false
+  }
+}
+
+function keyOf(entry: Entry): string {
+  return `${entry.prefix}\0${entry.aggregateType}\0${entry.key.toString('latin1')}`
+}

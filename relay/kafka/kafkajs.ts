@@ -1,0 +1,198 @@
+import kafkajs, { type Admin, type Kafka, type logLevel, type Producer } from 'kafkajs'
+import { type Sink, SinkError } from '../sink/sink.ts'
+import type { KafkaTarget, RelayLogger } from '../types.ts'
+import { isDuplicateSequence, toSinkError } from './kafkajs-errors.ts'
+
+// The only file that imports kafkajs. It is CommonJS: named imports of values do not work from ESM in every bundler.
+const { Kafka: KafkaClient, CompressionTypes, logLevel: LogLevel } = kafkajs
+
+/** Past this a send is given up as unknown and the producer is renewed (kafkajs can hang in its lock for ever). */
+const SEND_WATCHDOG_MS = 120_000
+const CLOSE_LIMIT_MS = 10_000
+
+/**
+ * The sink over kafkajs 2.2.4: an idempotent producer, one explicit topic-partition a send, the acknowledgement checked.
+ *
+ * Options and guards are those that came through broker faults: a send over several partitions, two sends to one
+ * partition at once, or an unchecked `[]` acknowledgement lose records with this client.
+ *
+ * @example const sink = createKafkajsSink({ target: settings.kafka, logger }); await sink.connect()
+ */
+export function createKafkajsSink(options: {
+  readonly target: KafkaTarget
+  readonly logger: RelayLogger
+  /** Milliseconds; for tests. Default 120,000. */
+  readonly sendWatchdogMs?: number
+}): Sink {
+  const { target, logger } = options
+  const watchdogMs = options.sendWatchdogMs ?? SEND_WATCHDOG_MS
+  const kafka = createClient(target, logger)
+  const compression = target.compression === 'gzip' ? CompressionTypes.GZIP : CompressionTypes.None
+  let admin: Admin | undefined
+  let producer: Producer | undefined
+  let connecting: Promise<void> | undefined
+  let closed = false
+
+  async function connectOnce(): Promise<void> {
+    const newProducer = kafka.producer({
+      idempotent: true,
+      maxInFlightRequests: 5,
+      allowAutoTopicCreation: false,
+      metadataMaxAge: 30_000,
+      // Every record names its partition; the relay owns the partitioner.
+      createPartitioner: () => (args) => args.message.partition as number,
+      retry: { retries: 5, initialRetryTime: 200, maxRetryTime: 2_000 },
+    })
+    const newAdmin = kafka.admin({ retry: { retries: 1, initialRetryTime: 100, maxRetryTime: 500 } })
+    try {
+      await Promise.all([newAdmin.connect(), newProducer.connect()])
+    } catch (error) {
+      await Promise.all([settle(newAdmin.disconnect()), settle(newProducer.disconnect())])
+      throw toSinkError(error, 'cannot connect to Kafka')
+    }
+    if (closed) {
+      await Promise.all([settle(newAdmin.disconnect()), settle(newProducer.disconnect())])
+      throw new SinkError('retry', 'CLOSED', 'the sink is closed')
+    }
+    admin = newAdmin
+    producer = newProducer
+  }
+
+  async function disconnect(): Promise<void> {
+    const old = [admin, producer]
+    admin = undefined
+    producer = undefined
+    await withLimit(Promise.all(old.map((client) => settle(client?.disconnect()))), CLOSE_LIMIT_MS)
+  }
+
+  const sink: Sink = {
+    name: 'kafkajs',
+
+    connect() {
+      if (producer) return Promise.resolve()
+      connecting ??= connectOnce().finally(() => {
+        connecting = undefined
+      })
+      return connecting
+    },
+
+    async check() {
+      await sink.connect()
+      try {
+        await (admin as Admin).describeCluster()
+      } catch (error) {
+        throw toSinkError(error, 'Kafka does not answer')
+      }
+    },
+
+    async partitionCount(topic) {
+      await sink.connect()
+      let topics: { name: string; partitions: unknown[] }[]
+      try {
+        topics = (await (admin as Admin).fetchTopicMetadata({ topics: [topic] })).topics
+      } catch (error) {
+        throw toSinkError(error, `cannot read the metadata of topic "${topic}"`)
+      }
+      const count = topics.find((entry) => entry.name === topic)?.partitions.length ?? 0
+      if (count === 0)
+        throw new SinkError('topicMissing', 'UNKNOWN_TOPIC_OR_PARTITION', `topic "${topic}" does not exist`)
+      return count
+    },
+
+    async createTopic(topic, partitions, replicationFactor) {
+      await sink.connect()
+      try {
+        await (admin as Admin).createTopics({
+          topics: [{ topic, numPartitions: partitions, replicationFactor }],
+          waitForLeaders: true,
+          timeout: 8_000,
+        })
+      } catch (error) {
+        throw toSinkError(error, `cannot create topic "${topic}"`)
+      }
+    },
+
+    async send(topic, partition, records) {
+      await sink.connect()
+      const messages = records.map((record) => ({
+        key: record.key,
+        value: record.value,
+        headers: record.headers as Record<string, string>,
+        partition,
+        timestamp: String(record.timestampMs),
+      }))
+      const doing = `cannot produce to ${topic}/${partition}`
+      let answer: { partition: number; errorCode: number }[] | undefined
+      try {
+        answer = await withLimit(
+          (producer as Producer).send({ topic, messages, acks: -1, timeout: 6_000, compression }),
+          watchdogMs,
+        )
+      } catch (error) {
+        if (isDuplicateSequence(error)) return
+        throw toSinkError(error, doing)
+      }
+      if (answer === undefined) throw new SinkError('renew', 'SEND_TIMEOUT', `${doing}: no answer in ${watchdogMs} ms`)
+      const [only] = answer
+      if (answer.length !== 1 || only?.partition !== partition || only.errorCode !== 0)
+        // kafkajs resolves `[]` with nothing sent while brokers come and go.
+        throw new SinkError(
+          'retry',
+          'EMPTY_ACKNOWLEDGEMENT',
+          `${doing}: the acknowledgement does not name the partition`,
+        )
+    },
+
+    async renew() {
+      logger.warn({ sink: 'kafkajs' }, 'replacing the Kafka producer')
+      await disconnect()
+      await sink.connect()
+    },
+
+    async close() {
+      closed = true
+      await settle(connecting)
+      await disconnect()
+    },
+  }
+  return sink
+}
+
+function createClient(target: KafkaTarget, logger: RelayLogger): Kafka {
+  return new KafkaClient({
+    clientId: target.clientId,
+    brokers: [...target.brokers],
+    ...(target.tls === false ? {} : { ssl: target.tls }),
+    ...(target.sasl === undefined ? {} : { sasl: target.sasl as never }),
+    connectionTimeout: 3_000,
+    authenticationTimeout: 8_000,
+    requestTimeout: 8_000,
+    enforceRequestTimeout: true,
+    retry: { retries: 5, initialRetryTime: 200, maxRetryTime: 2_000 },
+    logLevel: LogLevel.WARN,
+    // Its own words at debug level only: the relay says what matters itself, once, with the operator's hint.
+    logCreator: (_level: logLevel) => (entry) =>
+      logger.debug({ kafkajs: entry.namespace, detail: entry.log.message }, 'kafkajs'),
+  })
+}
+
+async function settle(promise: Promise<unknown> | undefined): Promise<void> {
+  try {
+    await promise
+  } catch {
+    // Closing is best effort: what failed to close is dropped with its sockets.
+  }
+}
+
+/** Resolves to undefined when the limit passes first; the timer never outlives the promise. */
+async function withLimit<T>(promise: Promise<T>, limitMs: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, limitMs, undefined)
+  })
+  try {
+    return await Promise.race([promise, limit])
+  } finally {
+    clearTimeout(timer)
+  }
+}

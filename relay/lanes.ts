@@ -1,0 +1,247 @@
+import type { Entry } from './entry.ts'
+import { partitionFor } from './partitioner.ts'
+import { type Clock, decideSinkFault, type SinkDecision, type SinkFault } from './policy.ts'
+
+// One topic, from entries to durable records:
+//
+//   push ─▶ waiting (partition count not known, or changing) ─▶ Lane 0 … Lane n-1 ─▶ deps.send
+//
+// A lane is the ordered queue of one topic-partition with at most one request in flight. A batch that fails is kept and
+// sent again exactly as it was (the broker recognises it by its sequence), so order holds and nothing is written twice.
+// Nothing waits for a timer on the way: a free lane sends what it has, a busy one collects.
+
+export interface LaneDeps {
+  readonly limits: { readonly records: number; readonly bytes: number }
+  readonly clock: Clock
+  /** Produces one batch; rejects with a SinkFault. Holds while the producer is being renewed. */
+  send(topic: string, partition: number, batch: readonly Entry[]): Promise<void>
+  /** Fresh partition count; rejects with a SinkFault. */
+  partitionCount(topic: string): Promise<number>
+  onDone(batch: readonly Entry[]): void
+  onFault(topic: string, partition: number | undefined, fault: SinkFault, decision: SinkDecision): void
+  /** Resolves after `ms`, or at once when the lanes are closed. */
+  delay(ms: number): Promise<void>
+}
+
+/** Why facts of a topic do not get through, for health and logs. */
+export interface LaneTrouble {
+  readonly topic: string
+  readonly partition: number | undefined
+  readonly sinceMs: number
+  readonly reason: string
+}
+
+export class Lane {
+  readonly #topic: string
+  readonly #partition: number
+  readonly #deps: LaneDeps
+  #queue: Entry[] = []
+  #batch: readonly Entry[] | undefined
+  #running = false
+  #scheduled = false
+  #closed = false
+  /** This many records go one at a time, to find the one at fault. */
+  #singles = 0
+  /** When the batch in flight was first sent; undefined while none is. */
+  #sendingSinceMs: number | undefined
+  #reason = 'no answer from the broker yet'
+
+  constructor(topic: string, partition: number, deps: LaneDeps) {
+    this.#topic = topic
+    this.#partition = partition
+    this.#deps = deps
+  }
+
+  get isEmpty(): boolean {
+    return this.#queue.length === 0 && this.#batch === undefined
+  }
+
+  get trouble(): LaneTrouble | undefined {
+    if (this.#sendingSinceMs === undefined) return undefined
+    return { topic: this.#topic, partition: this.#partition, sinceMs: this.#sendingSinceMs, reason: this.#reason }
+  }
+
+  push(entry: Entry): void {
+    this.#queue.push(entry)
+    if (this.#running || this.#scheduled) return
+    // A microtask later: the facts of the same socket chunk leave in one request.
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      if (!this.#running) void this.#run()
+    })
+  }
+
+  /** Forgets what no request carries yet. The batch in flight stays: its outcome must be known before what follows it. */
+  dropQueued(): readonly Entry[] {
+    const dropped = this.#queue
+    this.#queue = []
+    return dropped
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true
+    while (!this.#closed && this.#queue.length > 0) {
+      const batch = this.#take()
+      this.#batch = batch
+      this.#sendingSinceMs = this.#deps.clock.nowMs()
+      const durable = await this.#sendUntilDurable(batch)
+      this.#batch = undefined
+      this.#sendingSinceMs = undefined
+      if (!durable) continue
+      if (this.#singles > 0) this.#singles--
+      this.#deps.onDone(batch)
+    }
+    this.#running = false
+  }
+
+  #take(): readonly Entry[] {
+    const { records, bytes } = this.#deps.limits
+    const most = this.#singles > 0 ? 1 : records
+    let count = 0
+    let size = 0
+    for (const entry of this.#queue) {
+      // The first one always goes, however large: the broker is the judge of that.
+      if (count > 0 && (count >= most || size + entry.bytes > bytes)) break
+      count++
+      size += entry.bytes
+    }
+    return this.#queue.splice(0, count)
+  }
+
+  async #sendUntilDurable(batch: readonly Entry[]): Promise<boolean> {
+    for (let attempt = 1; !this.#closed; attempt++) {
+      try {
+        await this.#deps.send(this.#topic, this.#partition, batch)
+        return true
+      } catch (error) {
+        const fault = error as SinkFault
+        const decision = decideSinkFault(fault, attempt)
+        this.#reason = decision.hint
+        this.#deps.onFault(this.#topic, this.#partition, fault, decision)
+        if (decision.action === 'isolate' && batch.length > 1) {
+          // Refused whole, nothing of it was written: find the record at fault by sending one at a time.
+          this.#queue = [...batch, ...this.#queue]
+          this.#singles = batch.length
+          return false
+        }
+        await this.#deps.delay(decision.delayMs)
+      }
+    }
+    return false
+  }
+}
+
+export class TopicLanes {
+  readonly topic: string
+  readonly #deps: LaneDeps
+  #lanes: Lane[] = []
+  /** Entries whose partition cannot be told yet, in order. */
+  #waiting: Entry[] = []
+  #lookup: Promise<void> | undefined
+  #lookupSinceMs: number | undefined
+  #lookupReason = 'its metadata was not read yet'
+  /** A count that grew; takes effect when the lanes are empty. */
+  #nextCount: number | undefined
+  #closed = false
+
+  constructor(topic: string, deps: LaneDeps) {
+    this.topic = topic
+    this.#deps = {
+      ...deps,
+      onDone: (batch) => {
+        deps.onDone(batch)
+        if (this.#nextCount !== undefined) queueMicrotask(() => this.#applyCount())
+      },
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0 && this.#lanes.every((lane) => lane.isEmpty)
+  }
+
+  *troubles(): Iterable<LaneTrouble> {
+    if (this.#waiting.length > 0 && this.#lookupSinceMs !== undefined)
+      yield { topic: this.topic, partition: undefined, sinceMs: this.#lookupSinceMs, reason: this.#lookupReason }
+    for (const lane of this.#lanes) {
+      const trouble = lane.trouble
+      if (trouble) yield trouble
+    }
+  }
+
+  push(entry: Entry): void {
+    if (this.#lanes.length === 0 || this.#nextCount !== undefined) {
+      this.#waiting.push(entry)
+      if (this.#lanes.length === 0) this.#lookup ??= this.#findCount()
+      return
+    }
+    this.#toLane(entry)
+  }
+
+  dropUnsent(): readonly Entry[] {
+    const dropped = [...this.#lanes.flatMap((lane) => lane.dropQueued()), ...this.#waiting]
+    this.#waiting = []
+    return dropped
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const lane of this.#lanes) lane.close()
+  }
+
+  /** Looks whether the topic grew. Its lanes drain first: a key that moves must not overtake itself. */
+  async refresh(): Promise<void> {
+    if (this.#lanes.length === 0 || this.#closed) return
+    let count: number
+    try {
+      count = await this.#deps.partitionCount(this.topic)
+    } catch {
+      return // The lanes' own sends meet the same fault and say it.
+    }
+    if (count === this.#lanes.length) return
+    this.#nextCount = count
+    this.#applyCount()
+  }
+
+  #applyCount(): void {
+    const count = this.#nextCount
+    if (count === undefined || this.#closed || !this.#lanes.every((lane) => lane.isEmpty)) return
+    this.#nextCount = undefined
+    this.#openLanes(count)
+  }
+
+  async #findCount(): Promise<void> {
+    this.#lookupSinceMs = this.#deps.clock.nowMs()
+    for (let attempt = 1; !this.#closed; attempt++) {
+      try {
+        const count = await this.#deps.partitionCount(this.topic)
+        this.#lookupSinceMs = undefined
+        this.#lookup = undefined
+        this.#openLanes(count)
+        return
+      } catch (error) {
+        const fault = error as SinkFault
+        const decision = decideSinkFault(fault, attempt)
+        this.#lookupReason = decision.hint
+        this.#deps.onFault(this.topic, undefined, fault, decision)
+        await this.#deps.delay(decision.delayMs)
+      }
+    }
+  }
+
+  #openLanes(count: number): void {
+    this.#lanes = Array.from({ length: count }, (_, partition) => new Lane(this.topic, partition, this.#deps))
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const entry of waiting) this.#toLane(entry)
+  }
+
+  #toLane(entry: Entry): void {
+    const lane = this.#lanes[partitionFor(entry.key, this.#lanes.length)] as Lane
+    lane.push(entry)
+  }
+}

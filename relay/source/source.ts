@@ -1,0 +1,48 @@
+import type { Lsn } from '../lsn.ts'
+
+/**
+ * What a source tells, in the order of the stream, synchronously. The receiver never throws, and copies of `content`
+ * what it keeps: the view is valid during the call only.
+ */
+export interface SourceEvents {
+  /** Streaming starts; comes before everything else of this connection. */
+  onStart(session: SourceSession): void
+  /** @param commitTimeMicros microseconds since 1970. */
+  onBegin(commitTimeMicros: bigint): void
+  onMessage(transactional: boolean, messageLsn: Lsn, prefix: string, content: Buffer): void
+  /** @param endLsn the position to confirm once everything of this transaction is durable. */
+  onCommit(endLsn: Lsn): void
+  /** Everything before `walEnd` was sent. */
+  onKeepalive(walEnd: Lsn): void
+  /** A status frame with this position was written to the socket. */
+  onStatusSent(confirmedLsn: Lsn): void
+  /** The server is shutting down and waits for us: drain, then close. */
+  onServerStopping(): void
+}
+
+/** One connection that streams. */
+export interface SourceSession {
+  /** PostgreSQL's system identifier; part of derived ids. */
+  readonly systemId: bigint
+  /** The slot's `confirmed_flush_lsn` when streaming started. */
+  readonly startLsn: Lsn
+  /** Stops reading from the socket; status goes on, so the server does not time out. */
+  pause(): void
+  resume(): void
+  /** Reports this position as durable from now on. Sent soon (at most 10 a second), not at once. */
+  confirm(confirmedLsn: Lsn): void
+  /** Sends the last confirmed position, waits up to `limitMs` for proof that the server has it, and closes. Never rejects. */
+  close(limitMs: number): Promise<void>
+  /** Settles when the session is over: undefined after `close`, else why. Never rejects. */
+  readonly whenClosed: Promise<Error | undefined>
+}
+
+/** Where facts come from. */
+export interface Source {
+  /**
+   * Resolves when facts can come.
+   *
+   * @throws SlotInUseError another relay works; SlotError nothing but an operator can help; anything else: try again.
+   */
+  open(events: SourceEvents, signal: AbortSignal): Promise<SourceSession>
+}
