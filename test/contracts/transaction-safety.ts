@@ -2,7 +2,7 @@
  * The transaction contract, for every adapter: a fact lives and dies with the rows of its transaction.
  *
  *   AdapterUnderTest     what an ORM's test supplies: how to open a transaction, write a row, emit
- *   SafetyEvidence       what the database itself says: the row's transaction id, the slot's messages
+ *   SafetyEvidence       what the database itself says: the row's transaction id, the slot's messages (safety-evidence.ts)
  *   transactionSafety    the rows of the contract: plain functions that throw on a violation
  *   describeTransactionSafety   runs every row on an adapter, one test each
  *   provesUnsafe         runs one row on a deliberately broken adapter, and throws unless the row caught it
@@ -395,7 +395,10 @@ async function payloadsSurvive<Tx>(adapter: AdapterUnderTest<Tx>, evidence: Safe
   const messages = (await evidence.messages()).filter(({ content }) => ids.includes(decodeFact(content).aggregateId))
   assert.equal(messages.length, facts.length, 'each payload comes once')
   for (const [index, fact] of facts.entries()) {
-    assert.ok(Buffer.from(messages[index]!.content).equals(encodeFact(fact)), `payload ${index} is not what was emitted`)
+    assert.ok(
+      Buffer.from(messages[index]!.content).equals(encodeFact(fact)),
+      `payload ${index} is not what was emitted`,
+    )
   }
 }
 

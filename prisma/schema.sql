@@ -1,0 +1,26 @@
+-- The tables of schema.prisma. Written so that it may be applied twice.
+CREATE TABLE IF NOT EXISTS customers (
+  id         text PRIMARY KEY,
+  name       text NOT NULL,
+  email      text UNIQUE,
+  created_at timestamptz(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  xact_id    text NOT NULL DEFAULT pg_current_xact_id()::text
+);
+
+CREATE TABLE IF NOT EXISTS orders (
+  id          text PRIMARY KEY,
+  customer_id text NOT NULL REFERENCES customers (id),
+  status      text NOT NULL DEFAULT 'new',
+  total_cents integer NOT NULL DEFAULT 0,
+  created_at  timestamptz(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  xact_id     text NOT NULL DEFAULT pg_current_xact_id()::text
+);
+
+CREATE TABLE IF NOT EXISTS order_items (
+  id               serial PRIMARY KEY,
+  order_id         text NOT NULL REFERENCES orders (id) ON DELETE CASCADE,
+  sku              text NOT NULL,
+  quantity         integer NOT NULL DEFAULT 1,
+  unit_price_cents integer NOT NULL DEFAULT 0,
+  xact_id          text NOT NULL DEFAULT pg_current_xact_id()::text
+);
