@@ -33,7 +33,9 @@ export async function waitFor<T>(
     }
     await pause(intervalMs)
   } while (performance.now() < deadline)
-  if ('error' in last)
-    throw new Error(`waited ${timeoutMs} ms for ${what}; the last probe failed`, { cause: last.error })
+  if ('error' in last) {
+    const { error } = last
+    throw new Error(`waited ${timeoutMs} ms for ${what}; the last probe failed: ${String(error)}`, { cause: error })
+  }
   throw new Error(`waited ${timeoutMs} ms for ${what}; the last answer was ${String(last.answer)}`)
 }

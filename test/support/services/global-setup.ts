@@ -1,5 +1,5 @@
 import type { TestProject } from 'vitest/node'
-import { providePostgres } from './provide.ts'
+import { provideKafka, providePostgres } from './provide.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -12,7 +12,17 @@ declare module 'vitest' {
 
 /** Starts one PostgreSQL and one Kafka broker for the run; vitest calls it before the first file of the project. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const postgres = await providePostgres()
-  project.provide('postgresUrl', postgres.url)
-  return () => postgres.stop()
+  // Both to their end, so that a failure of one does not leave the other behind.
+  const started = await Promise.allSettled([providePostgres(), provideKafka()])
+  const [postgres, kafka] = started
+  const stop = async (): Promise<void> => {
+    await Promise.all(started.map((service) => (service.status === 'fulfilled' ? service.value.stop() : undefined)))
+  }
+  if (postgres.status === 'fulfilled' && kafka.status === 'fulfilled') {
+    project.provide('postgresUrl', postgres.value.url)
+    project.provide('kafkaBrokers', kafka.value.brokers)
+    return stop
+  }
+  await stop()
+  throw postgres.status === 'rejected' ? postgres.reason : (kafka as PromiseRejectedResult).reason
 }
