@@ -139,7 +139,7 @@ export const RELAY_OPTIONS = [
     default: 'false',
     scope: 'relay',
     group: 'Kafka',
-    docs: 'TLS 1.2 or newer to the brokers, whose certificates are verified. With a user and without it, SASL goes over plain text.',
+    docs: 'TLS 1.2 or newer to the brokers, whose certificates are verified. While it is false, a user and password travel over plain text.',
     whenToChange: 'Whenever the network between relay and brokers is not yours alone.',
   },
   {

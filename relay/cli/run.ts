@@ -1,0 +1,87 @@
+/** `factlib-relay run`: HTTP, relay and signals, until the relay has stopped. */
+import { constants } from 'node:os'
+import type { RelayConfiguration } from '../config/settings.ts'
+import { startHttp } from '../ops/http.ts'
+import { createLogger } from '../ops/logger.ts'
+import { createRelayMetrics } from '../ops/metrics.ts'
+import { EXIT } from '../policy.ts'
+import { createRelayFromSettings } from '../relay.ts'
+import type { Relay, RelayLogger } from '../types.ts'
+import { packageVersion } from './version.ts'
+
+/** What a stop may take beyond the drain before the process ends by itself. */
+const STOP_MARGIN_MS = 5_000
+
+/**
+ * Runs the relay; resolves to the exit code.
+ *
+ * @throws ConfigurationError when a port is taken; the relay was not started then.
+ */
+export async function run(configuration: RelayConfiguration): Promise<number> {
+  const { settings, routes, http: ports, nameOf } = configuration
+  const logger = createLogger({ level: configuration.logLevel, secrets: configuration.secrets })
+  endOnDefects(logger)
+  for (const warning of configuration.warnings) logger.warn({}, warning)
+
+  const metrics = createRelayMetrics()
+  let relay: Relay | undefined
+  // Before the relay: a port that is taken ends the process while nothing else is open.
+  await using http = await startHttp({
+    ...ports,
+    health: () => relay?.health() ?? { ok: false, reason: 'starting' },
+    metrics: () => metrics.text(),
+    metricsContentType: metrics.contentType,
+    names: { host: nameOf('httpHost'), healthPort: nameOf('healthPort'), metricsPort: nameOf('metricsPort') },
+  })
+  const running = createRelayFromSettings(settings, { routes, logger, observer: metrics.observer })
+  relay = running
+  const { slot, prefixes } = settings
+  const { healthPort, metricsPort } = http
+  logger.info({ version: packageVersion(), slot, prefixes, healthPort, metricsPort }, 'factlib-relay starts')
+
+  let stopRequested = false
+  const stop = (signal: 'SIGTERM' | 'SIGINT') => {
+    if (stopRequested) {
+      logger.warn({ signal }, 'second signal: ending at once; what was not confirmed is delivered again')
+      process.exit(128 + constants.signals[signal])
+    }
+    stopRequested = true
+    logger.info(
+      { signal, drainTimeoutMs: settings.drainTimeoutMs },
+      'stopping: what was received is brought to Kafka and confirmed',
+    )
+    setTimeout(() => {
+      logger.error({}, 'the relay did not stop in time; what was not confirmed is delivered again')
+      process.exit(EXIT.internal)
+    }, settings.drainTimeoutMs + STOP_MARGIN_MS).unref()
+    void running.stop()
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+
+  let startError: unknown
+  running.start().catch(async (error: unknown) => {
+    startError = error
+    // When the relay has failed by itself this changes nothing.
+    await running.stop()
+  })
+  const outcome = await running.whenStopped()
+  const error = outcome.error ?? (stopRequested ? undefined : startError)
+  const exitCode = outcome.exitCode === EXIT.stopped && error !== undefined ? EXIT.internal : outcome.exitCode
+  if (error === undefined) logger.info({ exitCode }, 'stopped')
+  else logger.error({ error, exitCode }, error instanceof Error ? error.message : 'the relay failed')
+  return exitCode
+}
+
+/** One line, then the end: in an unknown state nothing more may be confirmed, and an orchestrator starts a new process. */
+function endOnDefects(logger: RelayLogger): void {
+  const end = (kind: string) => (error: unknown) => {
+    logger.error(
+      { error, kind, exitCode: EXIT.internal },
+      'a defect: the relay ends, so that a new process can take over',
+    )
+    process.exit(EXIT.internal)
+  }
+  process.on('uncaughtException', end('uncaughtException'))
+  process.on('unhandledRejection', end('unhandledRejection'))
+}
