@@ -10,12 +10,21 @@ export default defineConfig({
     passWithNoTests: false,
     pool: 'forks',
     projects: [
-      { extends: true, test: { name: 'pure', include: ['test/**/*.test.ts'], exclude: ['test/**/*.{int,e2e}.test.ts'], testTimeout: 10_000 } },
+      {
+        extends: true,
+        test: {
+          name: 'pure',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/**/*.{int,e2e}.test.ts', '**/node_modules/**'],
+          testTimeout: 10_000,
+        },
+      },
       {
         extends: true,
         test: {
           name: 'servers',
           include: ['test/**/*.int.test.ts', 'test/**/*.e2e.test.ts'],
+          exclude: ['**/node_modules/**'],
           globalSetup: ['test/support/services/global-setup.ts'],
           maxWorkers: 2,
         },
