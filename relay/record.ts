@@ -3,9 +3,9 @@ import { createEnvelopeScan, type EnvelopeScan, scanEnvelope } from '../src/enve
 import { deriveFactId } from '../src/fact-id.ts'
 import type { Entry } from './entry.ts'
 import { RelayHaltError } from './errors.ts'
+import type { IncomingMessage } from './intake.ts'
 import { formatLsn, type Lsn } from './lsn.ts'
 import { EXIT } from './policy.ts'
-import type { IncomingMessage } from './slot-reader.ts'
 
 // From a logical message to what becomes the Kafka record (CONTRACT.md, "Records"):
 //
@@ -83,4 +83,14 @@ function malformed(message: IncomingMessage, problem: string): RelayHaltError {
     EXIT.malformedFact,
     `the message at LSN ${formatLsn(message.messageLsn)} with prefix "${message.prefix}" (${message.content.length} bytes) is not a fact: ${problem}`,
   )
+}
+
+/** Under the prefix `*`: a message that cannot be read is somebody else's, not a broken fact. */
+export function interpretOrForeign(message: IncomingMessage): Entry | undefined {
+  try {
+    return interpretMessage(message)
+  } catch (error) {
+    if ((error as { code?: string }).code === 'FACTLIB_MALFORMED_FACT') return undefined
+    throw error
+  }
 }

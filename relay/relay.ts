@@ -3,7 +3,7 @@ import { createKafkajsSink } from './kafka/kafkajs.ts'
 import { parseLsn } from './lsn.ts'
 import { silentLogger, silentObserver } from './observer.ts'
 import { backoffMs } from './policy.ts'
-import { interpretMessage } from './record.ts'
+import { interpretMessage, interpretOrForeign } from './record.ts'
 import type { Sink } from './sink/sink.ts'
 import { SlotReader } from './slot-reader.ts'
 import { createWalSource } from './source/wal/wal-source.ts'
@@ -56,8 +56,7 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
     logger,
     observer,
     accepts: everyPrefix ? () => true : (prefix) => prefixes.has(prefix),
-    // Under `*` a message that cannot be decoded is somebody else's.
-    interpret: everyPrefix ? (message) => orForeign(() => interpretMessage(message)) : interpretMessage,
+    interpret: everyPrefix ? interpretOrForeign : interpretMessage,
     destination: delivery,
   })
   const sinkWatch = watchSink(sink, logger)
@@ -96,15 +95,6 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
     async [Symbol.asyncDispose]() {
       await this.stop()
     },
-  }
-}
-
-function orForeign<T>(interpret: () => T): T | undefined {
-  try {
-    return interpret()
-  } catch (error) {
-    if ((error as { code?: string }).code === 'FACTLIB_MALFORMED_FACT') return undefined
-    throw error
   }
 }
 

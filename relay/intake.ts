@@ -1,0 +1,192 @@
+import { createDeferred, type Deferred, withinLimit } from './deferred.ts'
+import type { Destination, Entry } from './entry.ts'
+import { RelayHaltError } from './errors.ts'
+import { Ledger } from './ledger.ts'
+import type { Lsn } from './lsn.ts'
+import type { SourceEvents, SourceSession } from './source/source.ts'
+import type { RelayObserver } from './types.ts'
+import type { Window } from './window.ts'
+
+/** What a message of the stream brings, before it is an entry. */
+export interface IncomingMessage {
+  readonly systemId: bigint
+  /** Registers the fact in the ledger; call it once the entry is certain. */
+  readonly register: () => Entry['unit']
+  readonly transactional: boolean
+  readonly messageLsn: Lsn
+  readonly prefix: string
+  /** A view that is valid during the call only: copy what is kept. */
+  readonly content: Buffer
+  /** Microseconds since 1970; undefined for a non-transactional message. */
+  readonly commitTimeMicros: bigint | undefined
+  /** Monotonic milliseconds. */
+  readonly receivedAtMs: number
+}
+
+export interface IntakeOptions {
+  readonly window: Window
+  readonly destination: Destination
+  readonly observer: RelayObserver
+  /** Whether a message of this prefix is ours. */
+  readonly accepts: (prefix: string) => boolean
+  /**
+   * Makes an entry of a message. Undefined: not ours after all.
+   *
+   * @throws RelayHaltError when it cannot be read.
+   */
+  readonly interpret: (message: IncomingMessage) => Entry | undefined
+  readonly onStarted: (session: SourceSession) => void
+  readonly onHalt: (error: RelayHaltError) => void
+  readonly onServerStopping: () => void
+  readonly onStatusSent: (confirmedLsn: Lsn) => void
+}
+
+/**
+ * One connection's stream, from its events to the ledger and the destination, all synchronous: a position is registered
+ * before anything can be awaited. Once stopped, what the stream says is ignored, and therefore never confirmed.
+ */
+export class Intake implements SourceEvents {
+  readonly #options: IntakeOptions
+  #session: SourceSession | undefined
+  #ledger: Ledger | undefined
+  #commitTimeMicros: bigint | undefined
+  #stopped = false
+  #stopAtCommit = false
+  #drained: Deferred<void> | undefined
+
+  constructor(options: IntakeOptions) {
+    this.#options = options
+  }
+
+  get session(): SourceSession | undefined {
+    return this.#session
+  }
+
+  get pendingFacts(): number {
+    return this.#ledger?.pendingFacts ?? 0
+  }
+
+  /** Takes nothing more, from the next message on. */
+  stop(): void {
+    this.#stopped = true
+    this.#checkDrained()
+  }
+
+  /**
+   * Takes the rest of the open transaction and nothing after it: half of it now and all of it again later would be
+   * duplicates.
+   */
+  stopAtCommit(): void {
+    if (this.#ledger?.isOpen) this.#stopAtCommit = true
+    else this.stop()
+  }
+
+  /** The connection is gone: nothing of it can be settled any more. */
+  abandon(): void {
+    this.#stopped = true
+    this.#ledger = undefined
+    this.#session = undefined
+    this.#drained?.resolve()
+  }
+
+  /** These entries are durable. Those of an older connection's ledger move nothing here. */
+  settle(entries: readonly Entry[]): void {
+    const ledger = this.#ledger
+    if (!ledger) return
+    let moved = false
+    for (const entry of entries) if (ledger.settle(entry.unit, 1)) moved = true
+    if (moved) this.#session?.confirm(ledger.confirmableLsn)
+    this.#checkDrained()
+  }
+
+  /** Resolves to true when intake has stopped and nothing waits, to false when that takes longer than `limitMs` or the connection is lost. */
+  async whenDrained(limitMs: number): Promise<boolean> {
+    if (!this.#isDrained()) {
+      this.#drained ??= createDeferred<void>()
+      await withinLimit(this.#drained.promise, limitMs)
+    }
+    return this.#isDrained()
+  }
+
+  onStart(session: SourceSession): void {
+    this.#session = session
+    this.#ledger = new Ledger(session.startLsn)
+    if (this.#options.window.isFull) session.pause()
+    this.#options.onStarted(session)
+  }
+
+  onBegin(commitTimeMicros: bigint): void {
+    if (this.#stopped) return
+    this.#commitTimeMicros = commitTimeMicros
+    this.#ledger?.begin()
+  }
+
+  onMessage(transactional: boolean, messageLsn: Lsn, prefix: string, content: Buffer): void {
+    if (this.#stopped) return
+    const ledger = this.#ledger as Ledger
+    const entry = this.#options.accepts(prefix)
+      ? this.#interpret(transactional, messageLsn, prefix, content)
+      : undefined
+    // A malformed fact has stopped the intake: it must not count as something that needs nothing.
+    if (this.#stopped) return
+    if (entry === undefined) {
+      if (!transactional) {
+        ledger.skipAlone(messageLsn)
+        this.#session?.confirm(ledger.confirmableLsn)
+      }
+      return
+    }
+    this.#options.observer.consumed(entry.aggregateType, entry.eventType)
+    this.#options.window.add(entry.bytes)
+    this.#options.destination.push(entry)
+  }
+
+  onCommit(endLsn: Lsn): void {
+    if (this.#stopped) return
+    const ledger = this.#ledger as Ledger
+    ledger.commit(endLsn)
+    this.#session?.confirm(ledger.confirmableLsn)
+    if (this.#stopAtCommit) this.stop()
+  }
+
+  onKeepalive(walEnd: Lsn): void {
+    if (!this.#stopped && this.#ledger?.keepalive(walEnd)) this.#session?.confirm(walEnd)
+  }
+
+  onStatusSent(confirmedLsn: Lsn): void {
+    this.#options.onStatusSent(confirmedLsn)
+  }
+
+  onServerStopping(): void {
+    if (!this.#stopped) this.#options.onServerStopping()
+  }
+
+  #interpret(transactional: boolean, messageLsn: Lsn, prefix: string, content: Buffer): Entry | undefined {
+    const ledger = this.#ledger as Ledger
+    try {
+      return this.#options.interpret({
+        systemId: (this.#session as SourceSession).systemId,
+        register: () => (transactional ? ledger.add() : ledger.addAlone(messageLsn)),
+        transactional,
+        messageLsn,
+        prefix,
+        content,
+        commitTimeMicros: transactional ? this.#commitTimeMicros : undefined,
+        receivedAtMs: performance.now(),
+      })
+    } catch (error) {
+      if (!(error instanceof RelayHaltError)) throw error
+      this.stop()
+      this.#options.onHalt(error)
+      return undefined
+    }
+  }
+
+  #isDrained(): boolean {
+    return this.#stopped && this.#ledger !== undefined && this.pendingFacts === 0
+  }
+
+  #checkDrained(): void {
+    if (this.#drained && this.#isDrained()) this.#drained.resolve()
+  }
+}
