@@ -85,20 +85,9 @@ export async function runArray(
     )
     for (const [index, place] of places.entries()) all[place] ??= results[index]
     return all
-  } catch (error) {
-    throw withIndexLess(error, lead.length)
   } finally {
     await Promise.all(told)
   }
 }
 
 const NO_EFFECT = { strings: ['SELECT 1'], values: [], text: 'SELECT 1' }
-
-/** Prisma tells which element failed by its place in the array that it was given. */
-function withIndexLess(error: unknown, less: number): unknown {
-  const indexed = error as { batchRequestIdx?: unknown } | null
-  if (less > 0 && typeof indexed?.batchRequestIdx === 'number') {
-    indexed.batchRequestIdx = Math.max(0, indexed.batchRequestIdx - less)
-  }
-  return error
-}

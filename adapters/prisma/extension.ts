@@ -10,7 +10,7 @@ import {
   type SendingClient,
 } from './transaction-client.ts'
 import type { FactlibExtension, UnknownClient } from './types.ts'
-import { keep, untilSettled } from './unawaited.ts'
+import { isSentEmission, keep, untilSettled } from './unawaited.ts'
 
 /** Options of `factlib()`: the emitter's. What is left out comes from `configure()` and `FACTLIB_PREFIX`. */
 export interface FactlibOptions extends EmitterOptions {}
@@ -23,7 +23,8 @@ interface ExtendableClient extends UnknownClient {
 }
 
 const TWO_TRANSACTIONS =
-  'tx.$transaction([…]) leaves the transaction of tx: emit with await tx.$emitFact(fact), or run the array on the client itself'
+  'an array transaction is not part of an interactive one: use await tx.$emitFact(fact) beside it, or ' +
+  'prisma.$emitFact(fact) in an array of the client itself'
 
 /**
  * A Prisma extension that adds `$emitFact` to the client and to its transactions.
@@ -77,9 +78,13 @@ export function factlib(options: FactlibOptions = {}): FactlibExtension {
       if (typeof input === 'function') {
         return transact((tx: UnknownClient, ...more: unknown[]) => untilSettled(tx, () => input(tx, ...more)))
       }
-      if (!Array.isArray(input) || !input.some(isArrayElement)) return transact(input)
-      // Prisma runs it on another connection: the fact would survive the rollback of `tx`.
-      if (isTransactionClient(this)) return Promise.reject(new NotInTransactionError(TWO_TRANSACTIONS))
+      if (!Array.isArray(input)) return transact(input)
+      const emits = input.some(isArrayElement)
+      // Prisma runs an array on another connection than `tx`, also for tx.$transaction: they would not die together.
+      if (input.some(isSentEmission) || (emits && isTransactionClient(this))) {
+        return Promise.reject(new NotInTransactionError(TWO_TRANSACTIONS))
+      }
+      if (!emits) return transact(input)
       return runArray(input, rootClient(this), (elements) => transact(elements) as Promise<unknown[]>)
     }
 

@@ -12,7 +12,7 @@ const transactions = new WeakMap<UnknownClient, Unsettled>()
 
 /** A promise that knows whether anybody looked at it: `await` calls the `then` of everything but native promises. */
 class Emission<Result> implements EmissionPromise<Result> {
-  // Prisma's type, for `$emitFact` is one method; but not Prisma's name: an array must not take what is already sent.
+  // Prisma's type, because `$emitFact` is one method; but not its name: an array must not take what is already sent.
   declare readonly [Symbol.toStringTag]: 'PrismaPromise'
   readonly #promise: Promise<Result>
   #awaited = false
@@ -46,6 +46,11 @@ class Emission<Result> implements EmissionPromise<Result> {
   finally(onFinally?: (() => void) | null): Promise<Result> {
     return this.then().finally(onFinally)
   }
+}
+
+/** Whether `value` is what `tx.$emitFact` gave: already sent, and so never an element of an array. */
+export function isSentEmission(value: unknown): boolean {
+  return value instanceof Emission
 }
 
 /** Puts an emission under the care of its transaction, where that was started through the extension's `$transaction`. */
