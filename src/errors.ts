@@ -58,9 +58,8 @@ export class FactlibError extends Error {
 
   // An error of another copy of the package has the same brand, but not the same prototype.
   static override [Symbol.hasInstance](value: unknown): boolean {
-    // A subclass of the user's own has no kind of its own: the language's rule holds for it.
-    if (!Object.hasOwn(this, 'kind')) return Function.prototype[Symbol.hasInstance].call(this, value)
-    return brandOf(value)?.includes(this.kind) ?? false
+    // biome-ignore lint/complexity/noThisInStatic: the class that was asked for, FactlibError or a subclass
+    return isInstance(value, this)
   }
 }
 
@@ -129,6 +128,12 @@ export class DecodeError extends FactlibError {
  */
 export function isFactlibError(error: unknown, code?: string): error is FactlibError {
   return brandOf(error) !== undefined && (code === undefined || (error as FactlibError).code === code)
+}
+
+function isInstance(value: unknown, errorClass: typeof FactlibError): boolean {
+  // A subclass of the user's own has no kind of its own: the language's rule holds for it.
+  if (!Object.hasOwn(errorClass, 'kind')) return Function.prototype[Symbol.hasInstance].call(errorClass, value)
+  return brandOf(value)?.includes(errorClass.kind) ?? false
 }
 
 function brandOf(value: unknown): readonly string[] | undefined {

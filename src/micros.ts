@@ -13,7 +13,7 @@ export function microsNow(nowMs: number = Date.now(), monotonicMs: number = perf
   let sinceMs = offsetMs + monotonicMs - nowMs
   if (!(sinceMs >= 0 && sinceMs < 1)) {
     // Outside the millisecond: go to its nearer edge. Repeated, this finds where the milliseconds really begin.
-    sinceMs = sinceMs >= 1 && sinceMs < 2 ? 0.999 : 0
+    sinceMs = sinceMs >= 1 ? 0.999 : 0
     offsetMs = nowMs + sinceMs - monotonicMs
   }
   return BigInt(nowMs) * 1000n + BigInt(Math.floor(sinceMs * 1000))
