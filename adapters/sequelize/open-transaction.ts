@@ -1,0 +1,86 @@
+import { NotInTransactionError } from '../../src/errors.ts'
+import type { SequelizeLike, SequelizeTransactionLike } from './sequelize-like.ts'
+
+/** What a transaction of Sequelize 6 has besides its public methods. */
+interface TransactionState {
+  readonly id?: unknown
+  readonly sequelize?: unknown
+  readonly finished?: unknown
+  readonly parent?: TransactionState | null
+  readonly connection?: { readonly uuid?: unknown } | null
+}
+
+/** The namespace of `Sequelize.useCLS`; Sequelize keeps it on the class. */
+interface WithNamespace {
+  readonly _cls?: { get(key: string): unknown } | null
+}
+
+const NOT_WRITTEN = 'the fact was not written'
+
+/**
+ * The transaction to emit in: the given one, or with `Sequelize.useCLS` the current one. `null` asks for none, as in
+ * Sequelize's own methods.
+ *
+ * What is returned behaves as the transaction, but is `finished` also when an outer transaction is, or when its
+ * connection was given to somebody else. Sequelize looks at `finished` right before it sends a statement, after its own
+ * waiting and the `beforeQuery` hooks; and it sets it before it sends COMMIT. So nothing can slip behind the end.
+ *
+ * @throws NotInTransactionError when there is none, when it is over, has not begun, or is of another Sequelize instance.
+ */
+export function openTransaction(
+  sequelize: SequelizeLike,
+  given: SequelizeTransactionLike | null | undefined,
+): SequelizeTransactionLike {
+  const transaction = given === undefined ? currentTransaction(sequelize) : given
+  if (transaction === undefined || transaction === null) {
+    throw new NotInTransactionError(
+      `no transaction, ${NOT_WRITTEN}: emitFact(sequelize, fact, { transaction }) inside sequelize.transaction(async (transaction) => …), or use Sequelize.useCLS`,
+    )
+  }
+  if (!isTransaction(transaction)) {
+    throw new NotInTransactionError(
+      `the transaction option is not a transaction of Sequelize, ${NOT_WRITTEN}: pass what sequelize.transaction() gives`,
+    )
+  }
+  const state = transaction as TransactionState
+  // The namespace belongs to the class: with two instances it may hold the other one's transaction.
+  if (state.sequelize !== sequelize) {
+    throw new NotInTransactionError(
+      `the transaction is of another Sequelize instance, ${NOT_WRITTEN}: use the instance that opened it`,
+    )
+  }
+  if (state.connection === undefined || state.connection === null) {
+    throw new NotInTransactionError(
+      `the transaction has not begun, ${NOT_WRITTEN}: await sequelize.transaction() first`,
+    )
+  }
+  refuseFinished(transaction)
+  return Object.create(transaction, { finished: { get: () => finishedState(state) } })
+}
+
+/** @throws NotInTransactionError when the transaction is over. */
+export function refuseFinished(transaction: SequelizeTransactionLike): void {
+  const finished = finishedState(transaction as TransactionState)
+  if (finished === undefined) return
+  throw new NotInTransactionError(
+    `the transaction is over (${String(finished)}), ${NOT_WRITTEN}: await emitFact before the transaction ends`,
+  )
+}
+
+function currentTransaction(sequelize: SequelizeLike): unknown {
+  return (sequelize.constructor as WithNamespace)._cls?.get('transaction')
+}
+
+function isTransaction(value: unknown): value is SequelizeTransactionLike {
+  if (typeof value !== 'object' || value === null) return false
+  const { commit, rollback } = value as { readonly commit?: unknown; readonly rollback?: unknown }
+  return typeof commit === 'function' && typeof rollback === 'function'
+}
+
+function finishedState(transaction: TransactionState): unknown {
+  for (let current: TransactionState | null | undefined = transaction; current; current = current.parent) {
+    if (current.finished !== undefined) return current.finished
+  }
+  // Sequelize writes the transaction's id on its connection, and takes it off when the connection goes back to the pool.
+  return transaction.connection?.uuid === transaction.id ? undefined : 'released'
+}
