@@ -227,8 +227,8 @@ function checkCertificates(
   problems: string[],
 ): void {
   if (options.ca === undefined && options.cert === undefined && options.key === undefined) return
-  for (const [what, pem] of Object.entries(options)) {
-    if (what !== 'passphrase' && pem !== undefined && !pem.includes('-----BEGIN ')) {
+  for (const what of ['ca', 'cert', 'key'] as const) {
+    if (options[what]?.includes('-----BEGIN ') === false) {
       problems.push(`${names}: the file of ${what} is not PEM (it has no "-----BEGIN" line)`)
       return
     }
