@@ -82,6 +82,7 @@ export async function untilSettled<Result>(tx: UnknownClient, body: () => Result
     }
     return result
   } finally {
+    transactions.delete(tx)
     await Promise.allSettled([...unsettled].map(({ outcome }) => outcome))
   }
 }

@@ -19,9 +19,11 @@ export async function createShop(): Promise<Shop> {
   return { database, evidence: await createSafetyEvidence(database) }
 }
 
-/** A client on the shop, closed at the end of the test or file. */
-export function openPrisma({ database }: Shop): PrismaClient {
-  const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: database.url, max: 8 }) })
+/** A client on the shop, closed at the end of the test or file. `onQuery` gets the text of each of its statements. */
+export function openPrisma({ database }: Shop, onQuery?: (query: string) => void): PrismaClient {
+  const adapter = new PrismaPg({ connectionString: database.url, max: 8 })
+  const prisma = new PrismaClient({ adapter, log: [{ level: 'query', emit: 'event' }] })
+  if (onQuery !== undefined) prisma.$on('query', ({ query }) => onQuery(query))
   registerCleanup(() => prisma.$disconnect())
   return prisma
 }
