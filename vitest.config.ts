@@ -27,6 +27,8 @@ export default defineConfig({
           exclude: ['**/node_modules/**'],
           globalSetup: ['test/support/services/global-setup.ts'],
           maxWorkers: 2,
+          // After the pure tests, not among them.
+          sequence: { groupOrder: 1 },
         },
       },
     ],
