@@ -32,7 +32,15 @@ const SLOTS =
   ' FROM pg_replication_slots ORDER BY slot_name'
 const PUBLICATIONS = 'SELECT pubname::text FROM pg_publication'
 
-interface Slot {
+export interface ServerState {
+  readonly wal_level: string
+  /** `server_version_num`, such as 150018. */
+  readonly version: string
+  readonly in_recovery: string
+  readonly database: string
+}
+
+export interface SlotState {
   readonly slot_name: string
   readonly plugin: string | null
   readonly database: string | null
@@ -53,14 +61,27 @@ interface Slot {
  * @throws whatever the query throws.
  */
 export async function checkEmission(query: SqlQuery, options: CheckEmissionOptions = {}): Promise<EmissionCheck> {
+  const server = (await query(SERVER))[0] as unknown as ServerState
+  // pg_replication_slots has no wal_status before 13; there is nothing to find on a server that old.
+  const slots = Number(server.version) >= 130_000 ? ((await query(SLOTS)) as unknown as SlotState[]) : []
+  const publications = options.publication === undefined ? [] : await query(PUBLICATIONS)
+  return judgeEmission(
+    server,
+    slots,
+    publications.map(({ pubname }) => pubname),
+    options,
+  )
+}
+
+/** The verdict on what the queries gave. */
+export function judgeEmission(
+  server: ServerState,
+  slots: readonly SlotState[],
+  publications: readonly unknown[],
+  options: CheckEmissionOptions,
+): EmissionCheck {
   const problems: EmissionFinding[] = []
   const warnings: EmissionFinding[] = []
-  const server = (await query(SERVER))[0] as {
-    wal_level: string
-    version: string
-    in_recovery: string
-    database: string
-  }
   const major = Math.floor(Number(server.version) / 10_000)
   if (major < 14) {
     problems.push({
@@ -83,19 +104,14 @@ export async function checkEmission(query: SqlQuery, options: CheckEmissionOptio
       remedy: "ALTER SYSTEM SET wal_level = 'logical', then restart PostgreSQL",
     })
   }
-  // pg_replication_slots has no wal_status before 13; there is nothing to find on a server that old.
-  if (major >= 13)
-    checkSlots((await query(SLOTS)) as unknown as Slot[], server.database, options.slot, problems, warnings)
-  if (options.publication !== undefined) {
-    const publications = await query(PUBLICATIONS)
-    if (!publications.some(({ pubname }) => pubname === options.publication)) {
-      problems.push({
-        code: 'PUBLICATION_MISSING',
-        message: `the publication ${options.publication} does not exist in the database ${server.database}`,
-        remedy:
-          'start the relay once before the service, or create it before the slot: CREATE PUBLICATION name (without tables)',
-      })
-    }
+  if (major >= 13) checkSlots(slots, server.database, options.slot, problems, warnings)
+  if (options.publication !== undefined && !publications.includes(options.publication)) {
+    problems.push({
+      code: 'PUBLICATION_MISSING',
+      message: `the publication ${options.publication} does not exist in the database ${server.database}`,
+      remedy:
+        'start the relay once before the service, or create it before the slot: CREATE PUBLICATION name (without tables)',
+    })
   }
   return { ok: problems.length === 0, problems, warnings }
 }
@@ -104,7 +120,7 @@ const CREATE_SLOT =
   "start the relay once before the service emits; or SELECT pg_create_logical_replication_slot('name', 'pgoutput')"
 
 function checkSlots(
-  slots: readonly Slot[],
+  slots: readonly SlotState[],
   database: string,
   wanted: string | undefined,
   problems: EmissionFinding[],
@@ -112,7 +128,10 @@ function checkSlots(
 ): void {
   if (wanted === undefined) {
     const fit = slots.filter((slot) => unfit(slot, database) === undefined)
-    if (fit.length === 0) {
+    // A slot of this very database that cannot be read any more says more than that there is none.
+    const nearly = slots.map((slot) => unfit(slot, database)).filter((finding) => finding?.code === 'SLOT_LOST')
+    if (fit.length === 0 && nearly[0] !== undefined) problems.push(nearly[0])
+    else if (fit.length === 0) {
       problems.push({
         code: 'NO_SLOT',
         message: `no slot of the database ${database} can carry facts: emitting succeeds, and every fact is lost`,
@@ -136,7 +155,7 @@ function checkSlots(
   else problems.push(reason)
 }
 
-function unfit(slot: Slot, database: string): EmissionFinding | undefined {
+function unfit(slot: SlotState, database: string): EmissionFinding | undefined {
   if (slot.plugin !== 'pgoutput') {
     return {
       code: 'SLOT_OTHER_PLUGIN',
@@ -168,7 +187,7 @@ function unfit(slot: Slot, database: string): EmissionFinding | undefined {
   return undefined
 }
 
-function warn(slot: Slot, warnings: EmissionFinding[]): void {
+function warn(slot: SlotState, warnings: EmissionFinding[]): void {
   if (slot.wal_status === 'unreserved') {
     warnings.push({
       code: 'SLOT_UNRESERVED',

@@ -1,0 +1,4 @@
+import * as Sentry from '@sentry/node'
+import { describeSentryTrace } from './sentry-contract.ts'
+
+describeSentryTrace(Sentry, 'on')
