@@ -21,6 +21,8 @@ interface FetchedPartition {
 }
 
 interface Broker {
+  /** Throws when a topic is unknown to this broker or a partition has no leader. */
+  metadata(topics: readonly string[]): Promise<unknown>
   fetch(request: {
     replicaId: -1
     isolationLevel: 0 | 1
@@ -37,6 +39,7 @@ export interface Cluster {
   addMultipleTargetTopics(topics: readonly string[]): Promise<void>
   refreshMetadata(): Promise<void>
   findTopicPartitionMetadata(topic: string): readonly { readonly partitionId: number; readonly leader: number }[]
+  getNodeIds(): number[]
   findBroker(which: { nodeId: number }): Promise<Broker>
 }
 

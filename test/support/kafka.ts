@@ -40,11 +40,11 @@ export function uniquePrefix(): string {
   return `t${randomBytes(6).toString('hex')}`
 }
 
-/** Creates topics and resolves when every partition has a leader. */
+/** Creates topics and resolves when every broker knows them and their leaders. */
 export async function createTopics(brokers: readonly string[], topics: readonly NewTopic[]): Promise<void> {
   await withAdmin(brokers, async (admin) => {
     await admin.createTopics({
-      waitForLeaders: true,
+      waitForLeaders: false,
       topics: topics.map(({ topic, partitions = 1, replicationFactor = 1, config = {} }) => ({
         topic,
         numPartitions: partitions,
@@ -53,6 +53,16 @@ export async function createTopics(brokers: readonly string[], topics: readonly 
       })),
     })
   })
+  const names = topics.map(({ topic }) => topic)
+  const cluster = await connectCluster(brokers, [])
+  try {
+    for (const nodeId of cluster.getNodeIds()) {
+      const broker = await cluster.findBroker({ nodeId })
+      await waitFor(() => broker.metadata(names), { what: `broker ${nodeId} to know ${names.join(', ')}` })
+    }
+  } finally {
+    await cluster.disconnect()
+  }
 }
 
 /** `topic` → the end offset of each partition, in their order. */

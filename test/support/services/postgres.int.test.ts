@@ -17,7 +17,7 @@ async function ask(server: PostgresServer, question: string): Promise<unknown> {
   client.on('error', () => {})
   await client.connect()
   const { rows } = await client.query(question).finally(() => client.end())
-  return Object.values(rows[0] as object)[0]
+  return Object.values(rows[0] ?? {})[0]
 }
 
 test.each([14, 15, 18] as const)(
