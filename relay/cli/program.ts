@@ -44,11 +44,15 @@ export function createProgram(): Command {
 }
 
 function withSettings(command: Command): Command {
-  command.usage('[settings]').addHelpText('after', settingsHelp)
-  command.addOption(new Option('--config <path>', 'config file: a module with a default export, or JSON').hideHelp())
+  // The settings are grouped and wrapped by us; hidden options would not be suggested for a misspelt one.
+  command.configureHelp({
+    formatHelp: () =>
+      `Usage: factlib-relay ${command.name()} [settings]\n\n${command.description()}\n${settingsHelp()}`,
+  })
+  command.addOption(new Option('--config <path>', 'config file: a module with a default export, or JSON'))
   for (const row of OPTION_ROWS) {
     if (row.flag === undefined) continue
-    const option = new Option(`${row.flag} ${valueName(row)}`).hideHelp()
+    const option = new Option(`${row.flag} ${valueName(row)}`)
     if (row.kind.type === 'boolean') option.preset('true')
     // Repeated, a list grows; commander would keep the last one only.
     if (row.kind.type === 'list') {

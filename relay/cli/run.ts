@@ -35,10 +35,7 @@ export async function run(configuration: RelayConfiguration): Promise<number> {
   })
   const running = createRelayFromSettings(settings, { routes, logger, observer: metrics.observer })
   relay = running
-  const { slot, prefixes } = settings
-  const { healthPort, metricsPort } = http
-  logger.info({ version: packageVersion(), slot, prefixes, healthPort, metricsPort }, 'factlib-relay starts')
-
+  // Before the first line of the log: whoever waits for it may send a signal at once.
   let stopRequested = false
   const stop = (signal: 'SIGTERM' | 'SIGINT') => {
     if (stopRequested) {
@@ -51,6 +48,8 @@ export async function run(configuration: RelayConfiguration): Promise<number> {
       'stopping: what was received is brought to Kafka and confirmed',
     )
     setTimeout(() => {
+      // Drained and confirmed: only a client of Kafka or PostgreSQL does not close, and a process that is to end ends.
+      if (running.phase === 'stopped') process.exit(EXIT.stopped)
       logger.error({}, 'the relay did not stop in time; what was not confirmed is delivered again')
       process.exit(EXIT.internal)
     }, settings.drainTimeoutMs + STOP_MARGIN_MS).unref()
@@ -58,6 +57,10 @@ export async function run(configuration: RelayConfiguration): Promise<number> {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+
+  const { slot, prefixes } = settings
+  const { healthPort, metricsPort } = http
+  logger.info({ version: packageVersion(), slot, prefixes, healthPort, metricsPort }, 'factlib-relay starts')
 
   let startError: unknown
   running.start().catch(async (error: unknown) => {
