@@ -30,7 +30,10 @@ export function createRouter(
   }
 
   return (prefix, aggregateType, eventType) => {
-    const key = byEvent ? `${prefix}\0${aggregateType}\0${eventType}` : `${prefix}\0${aggregateType}`
+    // A prefix has no NUL, a type may: its length keeps type and event apart.
+    const key = byEvent
+      ? `${aggregateType.length}\0${prefix}\0${aggregateType}\0${eventType}`
+      : `${prefix}\0${aggregateType}`
     const known = cache.get(key)
     if (known) return known
     const target = find(prefix, aggregateType, eventType)

@@ -12,6 +12,9 @@ import { type Lsn, toLsn } from '../../lsn.ts'
 const BEGIN = 0x42
 const COMMIT = 0x43
 const MESSAGE = 0x4d
+/** Tag and fields, as above; protocol version 1 adds nothing to them. */
+const BEGIN_BYTES = 21
+const COMMIT_BYTES = 26
 const IGNORED = new Set([...'ORYIUDT'].map((tag) => tag.charCodeAt(0)))
 
 /** Microseconds from 1970 to 2000, PostgreSQL's epoch. */
@@ -40,8 +43,10 @@ export function decodePgoutput(data: Buffer, events: PgoutputEvents): void {
     if (start + length !== data.length) throw new RangeError('logical message of another length than it says')
     events.onMessage(transactional, lsn, data.toString('utf8', 10, prefixEnd), data.subarray(start))
   } else if (tag === BEGIN) {
+    if (data.length !== BEGIN_BYTES) throw new RangeError('Begin of another length than it has')
     events.onBegin(data.readBigInt64BE(9) + POSTGRES_EPOCH_MICROS)
   } else if (tag === COMMIT) {
+    if (data.length !== COMMIT_BYTES) throw new RangeError('Commit of another length than it has')
     events.onCommit(toLsn(data.readBigUInt64BE(10)))
   } else if (tag === undefined || !IGNORED.has(tag)) {
     throw new RangeError(`unknown pgoutput message 0x${(tag ?? 0).toString(16)}`)
