@@ -16,7 +16,7 @@ export interface SentrySpanLike {
 export interface SentryLike {
   getActiveSpan(): SentrySpanLike | undefined
   spanToJSON(span: SentrySpanLike): object
-  /** What Sentry itself would send with a request; missing before 8.10. */
+  /** What Sentry itself would send with a request; the first 8.x have none. */
   getTraceData?(): { readonly 'sentry-trace'?: string | undefined; readonly baggage?: string | undefined }
   spanToTraceHeader(span: SentrySpanLike): string
   spanToBaggageHeader(span: SentrySpanLike): string | undefined
@@ -66,7 +66,9 @@ function operation(json: object): string {
 
 function propagation(sentry: SentryLike, span: SentrySpanLike) {
   if (sentry.getTraceData === undefined) {
-    return { sentryTraceHeader: sentry.spanToTraceHeader(span), baggage: sentry.spanToBaggageHeader(span) }
+    const baggage = sentry.spanToBaggageHeader(span)
+    // No baggage: the SDK is not initialised, and its header would tell a consumer not to sample.
+    return { sentryTraceHeader: baggage && sentry.spanToTraceHeader(span), baggage }
   }
   const data = sentry.getTraceData()
   return { sentryTraceHeader: data['sentry-trace'], baggage: data.baggage }

@@ -59,13 +59,11 @@ export function describeSentryTrace(sentry: SentryUnderTest, tracing: Tracing): 
     if (tracing === 'off') {
       it('never says that it is sampled, nor names an operation that was not kept', () => {
         const trace = inSpan('root', 'http.server')
-        // 10 has no active span then; the others have one that records nothing.
-        if (major === 10) expect(trace).toEqual(none)
-        else {
-          expect(trace.traceId).toMatch(/^[0-9a-f]{32}$/)
-          expect(trace.spanId).toMatch(/^[0-9a-f]{16}$/)
-          expect(trace.metadata).toMatchObject({ parent_op: '', is_sampled: '0' })
-        }
+        // Some versions of 10 have no active span then; the others have one that records nothing.
+        if (trace.traceId === '' && major === 10) return expect(trace).toEqual(none)
+        expect(trace.traceId).toMatch(/^[0-9a-f]{32}$/)
+        expect(trace.spanId).toMatch(/^[0-9a-f]{16}$/)
+        expect(trace.metadata).toMatchObject({ parent_op: '', is_sampled: '0' })
       })
     }
     if (tracing === 'not initialised') {
