@@ -19,6 +19,7 @@ export function toReceivedFact(entry: Entry): ReceivedFact {
 }
 
 interface KeyQueue {
+  readonly key: string
   readonly entries: Entry[]
 }
 
@@ -35,11 +36,12 @@ export class HandlerLanes implements Destination {
   readonly #concurrency: number
   /** One queue an aggregate that has something to do; its first entry may be running. */
   readonly #queues = new Map<string, KeyQueue>()
-  /** Aggregates that wait for a free place. */
+  /** Aggregates that wait for a free place, in turn. */
   #ready: KeyQueue[] = []
   #running = 0
   #closed = false
-  #failingSinceMs: number | undefined
+  /** Facts whose handler failed, since when; the oldest is the first. */
+  readonly #failing = new Map<Entry, number>()
 
   constructor(options: {
     readonly handle: Handler
@@ -59,9 +61,10 @@ export class HandlerLanes implements Destination {
     this.#concurrency = options.concurrency ?? 64
   }
 
-  /** Since when a handler has been failing, monotonic milliseconds; undefined while none is. */
+  /** Since when the oldest fact that does not get through has been failing, monotonic milliseconds; undefined while none is. */
   get failingSinceMs(): number | undefined {
-    return this.#failingSinceMs
+    const [oldest] = this.#failing.values()
+    return oldest
   }
 
   push(entry: Entry): void {
@@ -71,9 +74,9 @@ export class HandlerLanes implements Destination {
       queue.entries.push(entry)
       return
     }
-    const fresh: KeyQueue = { entries: [entry] }
+    const fresh: KeyQueue = { key, entries: [entry] }
     this.#queues.set(key, fresh)
-    if (this.#running < this.#concurrency) void this.#work(key, fresh)
+    if (this.#running < this.#concurrency) void this.#work(fresh)
     else this.#ready.push(fresh)
   }
 
@@ -93,22 +96,19 @@ export class HandlerLanes implements Destination {
     this.#closed = true
   }
 
-  async #work(firstKey: string, first: KeyQueue): Promise<void> {
+  async #work(first: KeyQueue): Promise<void> {
     this.#running++
-    let key = firstKey
     let queue: KeyQueue | undefined = first
     // A turn later: the caller registers the whole chunk first, and a handler never runs inside a socket callback.
     await Promise.resolve()
     while (queue && !this.#closed) {
-      let entry = queue.entries[0]
-      while (entry && !this.#closed) {
-        if (await this.#untilHandled(entry)) this.#events.onDone([entry])
-        queue.entries.shift()
-        entry = queue.entries[0]
-      }
-      this.#queues.delete(key)
+      const entry = queue.entries[0] as Entry
+      if (await this.#untilHandled(entry)) this.#events.onDone([entry])
+      queue.entries.shift()
+      // Behind those that wait: an aggregate that never runs out of facts must not starve the others.
+      if (queue.entries.length > 0) this.#ready.push(queue)
+      else this.#queues.delete(queue.key)
       queue = this.#ready.shift()
-      if (queue?.entries[0]) key = keyOf(queue.entries[0])
     }
     this.#running--
   }
@@ -117,10 +117,10 @@ export class HandlerLanes implements Destination {
     for (let attempt = 1; !this.#closed; attempt++) {
       try {
         await this.#handle(toReceivedFact(entry))
-        this.#failingSinceMs = undefined
+        this.#failing.delete(entry)
         return true
       } catch (error) {
-        this.#failingSinceMs ??= this.#clock.nowMs()
+        if (!this.#failing.has(entry)) this.#failing.set(entry, this.#clock.nowMs())
         this.#onFailure(entry, error, attempt)
         await this.#delay(backoffMs(attempt, 100, 10_000))
       }
