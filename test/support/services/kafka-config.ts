@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Certificate } from './certificates.ts'
 
 export interface BrokerPorts {
@@ -24,6 +25,13 @@ const PROTOCOLS: Readonly<Record<ExtraListener, string>> = {
   TLS: 'SSL',
   SASL_TLS: 'SASL_SSL',
   PROXIED: 'PLAINTEXT',
+}
+
+/** 22 characters of base64, of which the first is no `-`: the format tool would take it for an option. */
+export function newClusterId(): string {
+  const bytes = randomBytes(16)
+  bytes[0] = (bytes[0] ?? 0) & 0x7f
+  return bytes.toString('base64url')
 }
 
 /** The server.properties of one broker of a KRaft cluster in which every broker is also a controller. */

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { type Certificate, createCertificate } from './certificates.ts'
 import { freePort } from './free-port.ts'
 import { findJava } from './java.ts'
-import { type BrokerPorts, brokerConfig, type ExtraListener, type KafkaSecurity } from './kafka-config.ts'
+import { type BrokerPorts, brokerConfig, type ExtraListener, type KafkaSecurity, newClusterId } from './kafka-config.ts'
 import { KAFKA_VERSION, kafkaJars, LOG_CONFIG } from './kafka-jars.ts'
 import { type ServerProcess, startServerProcess } from './server-process.ts'
 import { guard } from './watchdog.ts'
@@ -103,7 +103,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaClust
     client: createCertificate({ commonName: 'factlib-client', issuer: authority }),
   }
   const runtime: Runtime = { java, classPath: join(jars, '*'), home }
-  const clusterId = randomBytes(16).toString('base64url')
+  const clusterId = newClusterId()
   const brokers = ports.map((broker) => new LocalBroker(runtime, broker, name))
   const cluster = new LocalCluster(runtime, brokers, ports, security, releaseHome)
   try {
