@@ -84,7 +84,8 @@ export class Delivery implements Destination {
   }
 
   async #send(topic: string, partition: number, batch: readonly Entry[]): Promise<void> {
-    const { observer, clock } = this.#options
+    const { observer, clock, hold } = this.#options
+    if (!hold.mayProduce) await hold.whenMayProduce()
     const timestampMs = Date.now()
     const records: SinkRecord[] = batch.map(({ key, value, headers }) => ({ key, value, headers, timestampMs }))
     const startedMs = clock.nowMs()
@@ -183,6 +184,8 @@ export interface DeliveryOptions {
   readonly observer: RelayObserver
   readonly clock: Clock
   readonly events: DestinationEvents
+  /** Whether the slot is ours now; a batch waits until it is. */
+  readonly hold: { readonly mayProduce: boolean; whenMayProduce(): Promise<void> }
 }
 
 function place(trouble: LaneTrouble): string {

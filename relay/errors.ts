@@ -28,6 +28,11 @@ export const RELAY_ERROR_CODES = {
     remedy:
       'Create the publication again and restart: CREATE PUBLICATION <name>. Up to PostgreSQL 17 the slot may need to be recreated.',
   },
+  FACTLIB_SYNC_STANDBY: {
+    className: 'RelayHaltError',
+    meaning: 'PostgreSQL counts the relay as a synchronous standby: every COMMIT would wait for Kafka.',
+    remedy: "Take the relay's application_name, or `*`, out of synchronous_standby_names.",
+  },
   FACTLIB_SERVER_UNFIT: {
     className: 'RelayHaltError',
     meaning: 'The server is older than PostgreSQL 14, wal_level is not logical, or it is a connection pooler.',

@@ -95,7 +95,7 @@ export class Intake implements SourceEvents {
     if (!ledger) return
     let moved = false
     for (const entry of entries) if (ledger.settle(entry.unit, 1)) moved = true
-    if (moved) this.#session?.confirm(ledger.confirmableLsn)
+    if (moved) this.#session?.confirm(ledger.confirmableLsn, true)
     this.#checkDrained()
   }
 
@@ -132,7 +132,7 @@ export class Intake implements SourceEvents {
     if (entry === undefined) {
       if (!transactional) {
         ledger.skipAlone(messageLsn)
-        this.#session?.confirm(ledger.confirmableLsn)
+        this.#session?.confirm(ledger.confirmableLsn, false)
       }
       return
     }
@@ -144,13 +144,13 @@ export class Intake implements SourceEvents {
   onCommit(endLsn: Lsn): void {
     if (this.#stopped) return
     const ledger = this.#ledger as Ledger
-    ledger.commit(endLsn)
-    this.#session?.confirm(ledger.confirmableLsn)
+    const hadFacts = ledger.commit(endLsn)
+    this.#session?.confirm(ledger.confirmableLsn, hadFacts)
     if (this.#stopAtCommit) this.stop()
   }
 
   onKeepalive(walEnd: Lsn): void {
-    if (!this.#stopped && this.#ledger?.keepalive(walEnd)) this.#session?.confirm(walEnd)
+    if (!this.#stopped && this.#ledger?.keepalive(walEnd)) this.#session?.confirm(walEnd, false)
   }
 
   onStatusSent(confirmedLsn: Lsn): void {

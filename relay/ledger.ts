@@ -80,12 +80,15 @@ export class Ledger {
    * Closes the open transaction.
    *
    * @param endLsn the Commit's `end_lsn`, exactly: one byte more would lose the next adjacent commit.
+   * @returns whether it had facts.
    */
-  commit(endLsn: Lsn): void {
+  commit(endLsn: Lsn): boolean {
     const unit = this.#open
     if (!unit) throw new LedgerViolation('Commit without Begin')
     this.#open = undefined
+    const hadFacts = this.#units[this.#units.length - 1] === unit
     this.#close(unit, endLsn)
+    return hadFacts
   }
 
   /** Registers a non-transactional fact: a unit of its own that ends at its own LSN. */

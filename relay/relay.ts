@@ -45,6 +45,12 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
     logger,
     observer,
     clock,
+    hold: {
+      get mayProduce() {
+        return reader.mayProduce
+      },
+      whenMayProduce: () => reader.whenMayProduce(),
+    },
     events: { onDone: (entries) => reader.done(entries), onDropped: (entries) => reader.dropped(entries) },
   })
   const reader = new SlotReader({

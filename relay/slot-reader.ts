@@ -1,11 +1,12 @@
-import { createDeferred, delayUnlessAborted } from './deferred.ts'
+import { createDeferred, type Deferred, delayUnlessAborted } from './deferred.ts'
 import type { Entry } from './entry.ts'
 import { RelayHaltError, SlotInUseError } from './errors.ts'
 import { Intake, type IntakeOptions } from './intake.ts'
 import { isOver, type LifecycleEvent, nextPhase, type Phase } from './lifecycle.ts'
 import { formatLsn, type Lsn, ZERO_LSN } from './lsn.ts'
 import { decideSourceFault, EXIT } from './policy.ts'
-import type { Source } from './source/source.ts'
+import type { Source, SourceSession } from './source/source.ts'
+import { StallGuard } from './stall-guard.ts'
 import type { RelayLogger, RelayObserver, RelayOutcome } from './types.ts'
 import { Window } from './window.ts'
 
@@ -48,6 +49,11 @@ export class SlotReader {
   #stopping: Promise<void> | undefined
   #flushWaiters: { readonly lsn: Lsn; readonly resolve: () => void }[] = []
   #flushedLsn: Lsn = ZERO_LSN
+  /** Resolves when there is a session; undefined while there is one. */
+  #noSession: Deferred<void> | undefined = createDeferred<void>()
+  readonly #stallGuard = new StallGuard(() =>
+    this.#intake?.session?.abandon(new Error('the slot went to another relay while this process stood still')),
+  )
 
   constructor(options: SlotReaderOptions) {
     this.#options = options
@@ -96,6 +102,17 @@ export class SlotReader {
     return new Promise((resolve) => this.#flushWaiters.push({ lsn, resolve }))
   }
 
+  /** Whether this relay holds the slot as far as it can know: only then may anything be produced. */
+  get mayProduce(): boolean {
+    return this.#noSession === undefined && this.#stallGuard.isFresh
+  }
+
+  /** Resolves when producing may go on, or when the relay stops. */
+  async whenMayProduce(): Promise<void> {
+    while (!this.mayProduce && !this.#abort.signal.aborted)
+      await (this.#noSession ? this.#noSession.promise : this.#stallGuard.whenFresh())
+  }
+
   /** The destination says: durable. */
   done(entries: readonly Entry[]): void {
     this.#intake?.settle(entries)
@@ -136,6 +153,8 @@ export class SlotReader {
       )
     intake?.stop()
     this.#abort.abort(new Error('the relay is stopping'))
+    this.#noSession?.resolve()
+    this.#stallGuard.stop()
     await intake?.session?.close(PROOF_MS)
     if (isOver(this.#phase)) return
     this.#dispatch(event)
@@ -151,6 +170,9 @@ export class SlotReader {
       const error = await this.#connection()
       this.#intake?.abandon()
       this.#intake = undefined
+      this.#noSession ??= createDeferred<void>()
+      if (signal.aborted) this.#noSession.resolve()
+      this.#stallGuard.stop()
       // Batches in flight settle on their own: their outcome must be known before what follows them.
       this.#options.destination.dropUnsent()
       if (signal.aborted || this.#halted || this.#phase === 'draining') return
@@ -166,14 +188,7 @@ export class SlotReader {
     const intake: Intake = new Intake({
       ...rest,
       window,
-      onStarted: (session) => {
-        this.#intake = intake
-        this.#lastError = undefined
-        this.#flushedLsn = session.startLsn
-        this.#dispatch('streaming')
-        this.#started.resolve()
-        this.#options.logger.info({ slot: this.#options.slot, startLsn: formatLsn(session.startLsn) }, 'streaming')
-      },
+      onStarted: (session) => this.#onStarted(intake, session),
       onHalt: (error) => this.#halt(error),
       onServerStopping: () => void this.#yieldToServer(intake),
       onStatusSent: (confirmedLsn) => this.#onStatusSent(confirmedLsn),
@@ -184,6 +199,19 @@ export class SlotReader {
     } catch (error) {
       return error
     }
+  }
+
+  #onStarted(intake: Intake, session: SourceSession): void {
+    const { logger, slot } = this.#options
+    this.#intake = intake
+    this.#lastError = undefined
+    this.#flushedLsn = session.startLsn
+    this.#stallGuard.watch(session.serverPatienceMs * 0.4, () => session.holdsSlot())
+    this.#noSession?.resolve()
+    this.#noSession = undefined
+    this.#dispatch('streaming')
+    this.#started.resolve()
+    logger.info({ slot, startLsn: formatLsn(session.startLsn) }, 'streaming')
   }
 
   /** Says what happened and returns how long to wait, milliseconds. */

@@ -64,6 +64,10 @@ export interface RelaySettings {
   readonly publication: string
   /** Whether a missing slot is created: `first` = unless this (system, slot) is remembered. */
   readonly slotCreate: 'first' | 'always' | 'never'
+  /** PostgreSQL 17+: a slot that is created follows a failover to a standby. */
+  readonly slotFailover: boolean
+  /** The operator's word: go on although facts may be missing between what was confirmed and what the slot has. */
+  readonly acceptGap: boolean
   readonly kafka: KafkaTarget
   /** Facts received but not yet durable: reading pauses above these. */
   readonly windowFacts: number

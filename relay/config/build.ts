@@ -41,6 +41,8 @@ export function buildSettings(known: Known, context: BuildContext): RelaySetting
     slot: known.get<string>('slotName')!,
     publication: known.get<string>('publicationName')!,
     slotCreate: known.get<RelaySettings['slotCreate']>('slotCreate')!,
+    slotFailover: known.get<boolean>('slotFailover')!,
+    acceptGap: known.get<boolean>('acceptGap')!,
     kafka,
     windowFacts: known.get<number>('windowFacts')!,
     windowBytes: known.get<number>('windowBytes')!,

@@ -26,13 +26,23 @@ export interface SourceSession {
   readonly systemId: bigint
   /** The slot's `confirmed_flush_lsn` when streaming started. */
   readonly startLsn: Lsn
+  /** Milliseconds of silence after which the server gives the slot to somebody else. */
+  readonly serverPatienceMs: number
   /** Stops reading from the socket; status goes on, so the server does not time out. */
   pause(): void
   resume(): void
-  /** Reports this position as durable from now on. Sent soon (at most 10 a second), not at once. */
-  confirm(confirmedLsn: Lsn): void
+  /**
+   * Reports this position as durable from now on; sent soon (at most 10 a second), not at once.
+   *
+   * @param hasFacts whether facts became durable, or the position moved over what is not ours.
+   */
+  confirm(confirmedLsn: Lsn, hasFacts: boolean): void
+  /** Asks the server, over another connection, whether this connection still holds the slot. Rejects when it cannot tell. */
+  holdsSlot(): Promise<boolean>
   /** Sends the last confirmed position, waits up to `limitMs` for proof that the server has it, and closes. Never rejects. */
   close(limitMs: number): Promise<void>
+  /** Closes at once, because of this error. */
+  abandon(error: Error): void
   /** Settles when the session is over: undefined after `close`, else why. Never rejects. */
   readonly whenClosed: Promise<Error | undefined>
 }

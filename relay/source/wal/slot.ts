@@ -1,8 +1,9 @@
 import pg from 'pg'
-import { RelayHaltError } from '../../errors.ts'
-import { type Lsn, parseLsn } from '../../lsn.ts'
+import { RelayHaltError, SlotInUseError } from '../../errors.ts'
+import { type Lsn, parseLsn, ZERO_LSN } from '../../lsn.ts'
 import { EXIT } from '../../policy.ts'
 import type { RelayLogger, RelaySettings } from '../../types.ts'
+import { type FoundSlot, findGap, gapError, parseTimelineHistory, type RememberedSlot } from './slot-memory.ts'
 
 /** The part of a `pg` client that runs SQL over a replication connection (simple protocol: no parameters). */
 export interface SimpleQueryClient {
@@ -14,6 +15,8 @@ export interface PreparedSlot {
   readonly timeline: number
   /** The slot's `confirmed_flush_lsn`. */
   readonly startLsn: Lsn
+  readonly remembered: RememberedSlot | undefined
+  readonly acceptedGap: boolean
   /** 0 = the server never times out. */
   readonly walSenderTimeoutMs: number
 }
@@ -21,6 +24,7 @@ export interface PreparedSlot {
 interface SlotRow {
   plugin: string | null
   slot_type: string
+  active: string
   database: string | null
   temporary: string
   two_phase: string
@@ -32,28 +36,31 @@ interface SlotRow {
  * Makes sure that publication and slot are there and usable, over the connection that will stream: publication first,
  * then slot (a slot without its publication fails at the first table write, and up to PostgreSQL 17 for good).
  *
- * @param options.known this process has streamed from the slot before: a missing slot is then a loss, not a first start.
- * @throws RelayHaltError when only an operator can help; the driver's error otherwise.
+ * @param options.recall what is known of the slot from before: a slot that does not fit it is a gap, not a first start.
+ * @param options.acceptGap the operator's word that a gap is known and dealt with.
+ * @throws SlotInUseError when another relay streams; RelayHaltError when only an operator can help; the driver's error otherwise.
  */
-export async function prepareSlot(
-  client: SimpleQueryClient,
-  options: Pick<RelaySettings, 'slot' | 'publication' | 'slotCreate'> & {
-    readonly known: boolean
-    readonly logger: RelayLogger
-  },
-): Promise<PreparedSlot> {
-  const { slot, publication } = options
+export async function prepareSlot(client: SimpleQueryClient, options: PrepareOptions): Promise<PreparedSlot> {
+  const { slot, publication, logger } = options
   const system = (await identify(client)) as { systemid: string; timeline: string; dbname: string }
   const [server] = (
     await client.query(
       "SELECT current_setting('server_version_num') AS version, current_setting('wal_level') AS wal_level, " +
-        "(SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout') AS sender_timeout, " +
-        'pg_is_in_recovery() AS standby',
+        "(SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout') AS sender_timeout",
     )
-  ).rows as [{ version: string; wal_level: string; sender_timeout: string; standby: unknown }]
+  ).rows as [{ version: string; wal_level: string; sender_timeout: string }]
   checkServer(server)
+  const identity = { systemId: BigInt(system.systemid), timeline: Number(system.timeline) }
 
   let row = await findSlot(client, slot)
+  // Before anything else is looked at or opened: a relay on standby asks this every second.
+  if (row?.active === 'true') throw new SlotInUseError(slot)
+  const remembered = await options.recall()
+  const acceptedGap = await checkGap(
+    client,
+    { ...options, remembered },
+    { ...identity, confirmedLsn: confirmedLsnOf(row) },
+  )
   const published = await publicationExists(client, publication)
   if (row) {
     checkSlot(row, slot, system.dbname)
@@ -64,21 +71,68 @@ export async function prepareSlot(
         `publication "${publication}" does not exist, but slot "${slot}" does: run CREATE PUBLICATION ${pg.escapeIdentifier(publication)} and start again (or set PUBLICATION_NAME)`,
       )
   } else {
-    refuseToCreate(options)
-    if (!published) await createPublication(client, publication, options.logger)
-    await client.query(`SELECT pg_create_logical_replication_slot(${pg.escapeLiteral(slot)}, 'pgoutput') AS created`)
-    options.logger.warn(
-      { slot, publication },
-      'created the replication slot: facts emitted before this moment are not in it',
-    )
+    refuseToCreate(options, remembered)
+    if (!published) await createPublication(client, publication, logger)
+    await createSlot(client, slot, options.slotFailover && Number(server.version) >= 170_000)
+    logger.warn({ slot, publication }, 'created the replication slot: facts emitted before this moment are not in it')
     row = await findSlot(client, slot)
   }
   return {
-    systemId: BigInt(system.systemid),
-    timeline: Number(system.timeline),
-    startLsn: parseLsn(row?.confirmed_flush_lsn ?? '0/0'),
+    ...identity,
+    startLsn: confirmedLsnOf(row) ?? ZERO_LSN,
+    remembered,
+    acceptedGap,
     walSenderTimeoutMs: Number(server.sender_timeout),
   }
+}
+
+export type PrepareOptions = Pick<
+  RelaySettings,
+  'slot' | 'publication' | 'slotCreate' | 'acceptGap' | 'slotFailover'
+> & {
+  readonly recall: () => Promise<RememberedSlot | undefined>
+  readonly logger: RelayLogger
+}
+
+function confirmedLsnOf(row: SlotRow | undefined): Lsn | undefined {
+  return row ? parseLsn(row.confirmed_flush_lsn ?? '0/0') : undefined
+}
+
+async function checkGap(
+  client: SimpleQueryClient,
+  options: PrepareOptions & { readonly remembered: RememberedSlot | undefined },
+  found: Omit<FoundSlot, 'history'>,
+): Promise<boolean> {
+  const { remembered, slot, slotCreate, acceptGap, logger } = options
+  if (!remembered) return false
+  const history =
+    remembered.timeline === found.timeline ? new Map<number, Lsn>() : await readHistory(client, found.timeline)
+  const gap = findGap(remembered, { ...found, history })
+  if (gap === undefined) return false
+  const created = found.confirmedLsn === undefined && slotCreate === 'always'
+  if (!acceptGap && !created) throw gapError(slot, gap)
+  logger.warn({ slot }, `going on over a gap, as told: replication slot "${slot}": ${gap}`)
+  return true
+}
+
+async function readHistory(client: SimpleQueryClient, timeline: number): Promise<ReadonlyMap<number, Lsn>> {
+  try {
+    const [row] = (await client.query(`TIMELINE_HISTORY ${timeline}`)).rows
+    return parseTimelineHistory(String(row?.['content'] ?? ''))
+  } catch (error) {
+    // 58P01: timeline 1 has no history file.
+    if ((error as { code?: string }).code === '58P01') return new Map()
+    throw error
+  }
+}
+
+async function createSlot(client: SimpleQueryClient, slot: string, failover: boolean): Promise<void> {
+  const name = pg.escapeLiteral(slot)
+  await client.query(
+    failover
+      ? `SELECT pg_create_logical_replication_slot(${name}, 'pgoutput', false, false, true) AS created`
+      : `SELECT pg_create_logical_replication_slot(${name}, 'pgoutput') AS created`,
+  )
 }
 
 async function identify(client: SimpleQueryClient): Promise<Record<string, unknown>> {
@@ -107,7 +161,7 @@ export function poolerError(error: unknown): RelayHaltError | undefined {
   )
 }
 
-function checkServer(server: { version: string; wal_level: string; standby: unknown }): void {
+function checkServer(server: { version: string; wal_level: string }): void {
   const unfit = (message: string) => new RelayHaltError('FACTLIB_SERVER_UNFIT', EXIT.serverUnfit, message)
   if (Number(server.version) < 140_000)
     throw unfit(
@@ -119,7 +173,7 @@ function checkServer(server: { version: string; wal_level: string; standby: unkn
 
 async function findSlot(client: SimpleQueryClient, slot: string): Promise<SlotRow | undefined> {
   const { rows } = await client.query(
-    'SELECT plugin, slot_type, database, temporary::text, two_phase::text, wal_status, confirmed_flush_lsn::text ' +
+    'SELECT plugin, slot_type, active::text, database, temporary::text, two_phase::text, wal_status, confirmed_flush_lsn::text ' +
       `FROM pg_replication_slots WHERE slot_name = ${pg.escapeLiteral(slot)}`,
   )
   return rows[0] as SlotRow | undefined
@@ -141,20 +195,13 @@ async function createPublication(client: SimpleQueryClient, publication: string,
   }
 }
 
-function refuseToCreate(options: Pick<RelaySettings, 'slot' | 'slotCreate'> & { known: boolean }): void {
-  if (options.slotCreate === 'always') return
-  if (options.known)
-    throw new RelayHaltError(
-      'FACTLIB_SLOT_GONE',
-      EXIT.slotGone,
-      `replication slot "${options.slot}" was there and is gone: facts since then cannot be read any more. Find out who dropped it, recover what is missing, then start with SLOT_CREATE=always`,
-    )
-  if (options.slotCreate === 'never')
-    throw new RelayHaltError(
-      'FACTLIB_SLOT_MISSING',
-      EXIT.slotGone,
-      `replication slot "${options.slot}" does not exist and SLOT_CREATE=never: run SELECT pg_create_logical_replication_slot(${pg.escapeLiteral(options.slot)}, 'pgoutput')`,
-    )
+function refuseToCreate({ slot, slotCreate, acceptGap }: PrepareOptions, remembered: RememberedSlot | undefined): void {
+  if (slotCreate !== 'never' || (acceptGap && remembered)) return
+  throw new RelayHaltError(
+    'FACTLIB_SLOT_MISSING',
+    EXIT.slotGone,
+    `replication slot "${slot}" does not exist and SLOT_CREATE=never: run SELECT pg_create_logical_replication_slot(${pg.escapeLiteral(slot)}, 'pgoutput')`,
+  )
 }
 
 function checkSlot(row: SlotRow, slot: string, database: string): void {

@@ -1,42 +1,18 @@
-import pg, { type ClientConfig } from 'pg'
-import { LogicalReplicationService } from 'pg-logical-replication'
 import { connectionAttempts, mayTryAnotherHost, toPgConfig } from '../../config/pg-config.ts'
-import { RelayHaltError, SlotInUseError } from '../../errors.ts'
-import { formatLsn, type Lsn, toLsn, ZERO_LSN } from '../../lsn.ts'
-import { EXIT } from '../../policy.ts'
-import type { DatabaseTarget, RelayLogger, RelaySettings } from '../../types.ts'
-import type { Source, SourceEvents, SourceSession } from '../source.ts'
-import { decodePgoutput } from './pgoutput.ts'
-import { type PreparedSlot, poolerError, prepareSlot, type SimpleQueryClient } from './slot.ts'
-import { StatusPacer } from './status-pacer.ts'
-
-// The slot's stream over pg-logical-replication, which owns the connection and the frames. What it must not do is taken
-// from it: its timer (it confirms what was merely received), its parser (views into reused buffers, throws in a socket
-// callback), its reconnect (it starts from what it last received). So: acknowledgements by hand, a plugin of ours that
-// decodes and hands on synchronously, a new instance for each connection.
-
-type WalSourceOptions = Pick<RelaySettings, 'slot' | 'publication' | 'slotCreate'> & {
-  readonly database: DatabaseTarget
-  readonly logger: RelayLogger
-}
-
-/** `pg`'s connection, as far as reading has to be paused and ended; not in its types. */
-interface PgConnection {
-  readonly stream: {
-    pause(): void
-    resume(): void
-    destroy(error?: Error): void
-    once(event: 'close', listener: () => void): void
-  }
-}
+import { SlotInUseError } from '../../errors.ts'
+import type { Source } from '../source.ts'
+import { poolerError } from './slot.ts'
+import type { RememberedSlot } from './slot-memory.ts'
+import { WalSession, type WalSourceOptions } from './wal-session.ts'
 
 /**
- * The slot as a source of facts. Remembers, as long as the process lives, that the slot was there.
+ * The slot as a source of facts. What it knows of the slot it keeps in the database, where the role may, and as long as
+ * the process lives.
  *
- * @example const source = createWalSource({ slot: 'factlib_slot', publication: 'facts', slotCreate: 'first', database, logger })
+ * @example const source = createWalSource({ ...settings, logger })
  */
 export function createWalSource(options: WalSourceOptions): Source {
-  let known = false
+  let known: RememberedSlot | undefined
   return {
     async open(events, signal) {
       let failure: unknown
@@ -48,7 +24,9 @@ export function createWalSource(options: WalSourceOptions): Source {
         const session = new WalSession({ ...options, target: toPgConfig(options.database, attempt), events, known })
         try {
           await session.open(signal)
-          known = true
+          void session.whenClosed.then(() => {
+            known = session.remembered
+          })
           return session
         } catch (error) {
           await session.close(0)
@@ -59,197 +37,6 @@ export function createWalSource(options: WalSourceOptions): Source {
       }
       throw toSourceError(failure, options.slot)
     },
-  }
-}
-
-class WalSession implements SourceSession {
-  readonly #options: WalSourceOptions & { target: ClientConfig; events: SourceEvents; known: boolean }
-  readonly #service: LogicalReplicationService
-  readonly whenClosed: Promise<Error | undefined>
-  #settleClosed!: (error: Error | undefined) => void
-  #connection: PgConnection | undefined
-  #prepared: PreparedSlot | undefined
-  #pacer = new StatusPacer(0)
-  #timer: NodeJS.Timeout | undefined
-  #confirmedLsn: Lsn = ZERO_LSN
-  #over = false
-  #paused = false
-  #heardMs = performance.now()
-  #pinged = false
-  #onKeepaliveOnce: (() => void) | undefined
-
-  constructor(options: WalSourceOptions & { target: ClientConfig; events: SourceEvents; known: boolean }) {
-    this.#options = options
-    this.whenClosed = new Promise((resolve) => {
-      this.#settleClosed = resolve
-    })
-    this.#service = new LogicalReplicationService(options.target, {
-      // The library's timer confirms the last RECEIVED position, whatever `auto` says: off.
-      acknowledge: { auto: false, timeoutSeconds: 0 },
-      flowControl: { enabled: false },
-    })
-  }
-
-  get connected(): boolean {
-    return this.#connection !== undefined
-  }
-
-  get systemId(): bigint {
-    return (this.#prepared as PreparedSlot).systemId
-  }
-
-  get startLsn(): Lsn {
-    return (this.#prepared as PreparedSlot).startLsn
-  }
-
-  open(signal: AbortSignal): Promise<void> {
-    const plugin = {
-      name: 'pgoutput',
-      options: {},
-      start: async (client: pg.Client) => client.query(await this.#begin(client)),
-      parse: (data: Buffer) => this.#onData(data),
-    }
-    return new Promise<void>((resolve, reject) => {
-      const abort = () => reject(signal.reason)
-      signal.addEventListener('abort', abort, { once: true })
-      const end = (error?: Error) => {
-        signal.removeEventListener('abort', abort)
-        reject(error ?? new Error('the replication connection was closed'))
-        this.#end(error ?? new Error('the replication connection was closed by the server'))
-      }
-      this.#service.on('error', end)
-      this.#service.on('heartbeat', (lsn: string, _timestamp: number, shouldRespond: boolean) =>
-        this.#onKeepalive(lsn, shouldRespond),
-      )
-      this.#service.on('start', () => {
-        signal.removeEventListener('abort', abort)
-        this.#options.events.onStart(this)
-        this.#schedule()
-        resolve()
-      })
-      this.#service.subscribe(plugin, this.#options.slot, '0/0').then(() => end(), end)
-    })
-  }
-
-  /** On the connection that will stream: checks and set-up, then the command that starts it. */
-  async #begin(client: pg.Client): Promise<string> {
-    this.#connection = (client as unknown as { connection: PgConnection }).connection
-    const prepared = await prepareSlot(client as unknown as SimpleQueryClient, this.#options)
-    this.#prepared = prepared
-    this.#confirmedLsn = prepared.startLsn
-    this.#pacer = new StatusPacer(prepared.walSenderTimeoutMs)
-    this.#heardMs = performance.now()
-    // 0/0: the server resumes from its own confirmed_flush_lsn. No `streaming`: with it a rolled-back savepoint's facts
-    // could not be told apart.
-    return (
-      `START_REPLICATION SLOT ${pg.escapeIdentifier(this.#options.slot)} LOGICAL 0/0 (proto_version '1', ` +
-      `publication_names ${pg.escapeLiteral(pg.escapeIdentifier(this.#options.publication))}, messages 'true')`
-    )
-  }
-
-  pause(): void {
-    if (this.#paused) return
-    this.#paused = true
-    this.#connection?.stream.pause()
-  }
-
-  resume(): void {
-    if (!this.#paused) return
-    this.#paused = false
-    this.#heardMs = performance.now()
-    this.#connection?.stream.resume()
-  }
-
-  confirm(confirmedLsn: Lsn): void {
-    if (confirmedLsn <= this.#confirmedLsn) return
-    this.#confirmedLsn = confirmedLsn
-    this.#pacer.want()
-    this.#schedule()
-  }
-
-  async close(limitMs: number): Promise<void> {
-    const stream = this.#connection?.stream
-    if (!this.#over && stream && this.#prepared && limitMs > 0) {
-      // A reply proves that the server has read the position; a socket that is merely written to proves nothing.
-      const proven = new Promise<void>((resolve) => {
-        this.#onKeepaliveOnce = resolve
-      })
-      this.resume()
-      this.#send(true)
-      await Promise.race([proven, this.whenClosed, new Promise((resolve) => setTimeout(resolve, limitMs).unref())])
-    }
-    this.#end(undefined)
-  }
-
-  #end(error: Error | undefined): void {
-    if (this.#over) return
-    this.#over = true
-    clearTimeout(this.#timer)
-    this.#connection?.stream.destroy()
-    this.#service.removeAllListeners('heartbeat')
-    // Late words of the old connection are of no interest, but must not be unhandled.
-    this.#service.on('error', () => {})
-    this.#service.stop().catch(() => {})
-    this.#settleClosed(error)
-  }
-
-  #onData(data: Buffer): void {
-    if (this.#over) return
-    this.#heardMs = performance.now()
-    this.#pinged = false
-    try {
-      decodePgoutput(data, this.#options.events)
-    } catch (error) {
-      this.#end(
-        error instanceof RelayHaltError
-          ? error
-          : new RelayHaltError('FACTLIB_STREAM_VIOLATION', EXIT.violation, (error as Error).message, { cause: error }),
-      )
-    }
-  }
-
-  #onKeepalive(lsn: string, shouldRespond: boolean): void {
-    if (this.#over) return
-    const now = performance.now()
-    this.#heardMs = now
-    this.#pinged = false
-    this.#onKeepaliveOnce?.()
-    const slash = lsn.indexOf('/')
-    const walEnd = (BigInt(`0x${lsn.slice(0, slash)}`) << 32n) | BigInt(`0x${lsn.slice(slash + 1)}`)
-    this.#options.events.onKeepalive(toLsn(walEnd))
-    if (shouldRespond && this.#pacer.requested(now)) this.#options.events.onServerStopping()
-    this.#schedule()
-  }
-
-  #schedule(): void {
-    if (this.#over || !this.#prepared) return
-    clearTimeout(this.#timer)
-    const due = this.#pacer.dueInMs(performance.now())
-    if (due === 0) this.#send(false)
-    else this.#timer = setTimeout(() => this.#onTimer(), Math.min(due, 1_000))
-  }
-
-  #onTimer(): void {
-    const silentMs = this.#paused ? 0 : performance.now() - this.#heardMs
-    const timeoutMs = (this.#prepared as PreparedSlot).walSenderTimeoutMs || 60_000
-    if (silentMs > 0.8 * timeoutMs) {
-      this.#end(new Error(`the server was silent for ${Math.round(silentMs)} ms although it was asked`))
-      return
-    }
-    if (silentMs > 0.4 * timeoutMs && !this.#pinged) {
-      this.#pinged = true
-      this.#send(true)
-    } else this.#schedule()
-  }
-
-  #send(ping: boolean): void {
-    if (this.#over) return
-    const lsn = this.#confirmedLsn
-    this.#pacer.sent(performance.now())
-    // acknowledge() sends lsn + 1. Minus one makes it exact: one more would lose the next adjacent commit.
-    if (lsn > ZERO_LSN) void this.#service.acknowledge(formatLsn(toLsn(lsn - 1n)), ping)
-    this.#options.events.onStatusSent(lsn)
-    this.#schedule()
   }
 }
 

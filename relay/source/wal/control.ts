@@ -1,0 +1,59 @@
+import pg, { type ClientConfig } from 'pg'
+import type { QueryClient } from './slot-memory.ts'
+
+/** A look at the slot must not hang behind a lock or a half-dead server. */
+const STATEMENT_TIMEOUT_MS = 5_000
+
+/**
+ * The second connection: memory, guardian and zombie check run over it, never facts. Opened when first needed, and again
+ * after it was lost. It also hears first when the server stops: `57P01` reaches an idle connection at once, while the
+ * stream's server side waits for us.
+ */
+export class ControlConnection implements QueryClient {
+  readonly #config: ClientConfig
+  readonly #onServerStopping: () => void
+  #client: Promise<pg.Client> | undefined
+  #closed = false
+
+  constructor(config: ClientConfig, onServerStopping: () => void) {
+    this.#config = { ...config, statement_timeout: STATEMENT_TIMEOUT_MS, query_timeout: STATEMENT_TIMEOUT_MS + 1_000 }
+    this.#onServerStopping = onServerStopping
+  }
+
+  async query(text: string, values: unknown[] = []): Promise<{ rows: Record<string, unknown>[] }> {
+    if (this.#closed) throw new Error('the control connection is closed')
+    this.#client ??= this.#connect()
+    const client = await this.#client
+    return client.query(text, values)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    const opening = this.#client
+    this.#client = undefined
+    try {
+      const client = await opening
+      // Not end(): a server that does not answer must not hold up a stop.
+      await Promise.race([client?.end(), new Promise((resolve) => setTimeout(resolve, 1_000).unref())])
+    } catch {
+      // It was never open.
+    }
+  }
+
+  async #connect(): Promise<pg.Client> {
+    const client = new pg.Client(this.#config)
+    const forget = (error?: Error & { code?: string }) => {
+      this.#client = undefined
+      if (error?.code === '57P01' && !this.#closed) this.#onServerStopping()
+    }
+    client.on('error', forget)
+    client.on('end', () => forget())
+    try {
+      await client.connect()
+    } catch (error) {
+      forget()
+      throw error
+    }
+    return client
+  }
+}

@@ -1,0 +1,130 @@
+import type { ClientConfig } from 'pg'
+import type { RelayHaltError } from '../../errors.ts'
+import type { Lsn } from '../../lsn.ts'
+import type { RelayLogger } from '../../types.ts'
+import { ConfirmGate } from './confirm-gate.ts'
+import { ControlConnection } from './control.ts'
+import { inspectSlot, judgeSlot, type SlotInspection } from './guardian.ts'
+import type { PreparedSlot } from './slot.ts'
+import { type RememberedSlot, SlotMemory } from './slot-memory.ts'
+
+// What stands beside the stream: the control connection, the slot's memory, the gate that remembers before it confirms,
+// and the guardian's look every 10 s.
+
+const WATCH_MS = 10_000
+/** A finding that lasts is said again this often. */
+const SAY_AGAIN_MS = 600_000
+
+export interface SlotKeeperOptions {
+  readonly target: ClientConfig
+  readonly slot: string
+  readonly publication: string
+  readonly logger: RelayLogger
+  /** The position may be confirmed now. */
+  readonly release: (lsn: Lsn) => void
+  readonly onServerStopping: () => void
+  readonly onHalt: (error: RelayHaltError) => void
+}
+
+export class SlotKeeper {
+  readonly #options: SlotKeeperOptions
+  readonly #control: ControlConnection
+  #memory: SlotMemory | undefined
+  #gate: ConfirmGate | undefined
+  #watchTimer: NodeJS.Timeout | undefined
+  #before: SlotInspection | undefined
+  readonly #said = new Map<string, number>()
+  #closed = false
+
+  constructor(options: SlotKeeperOptions) {
+    this.#options = options
+    this.#control = new ControlConnection(options.target, options.onServerStopping)
+    this.#memory = new SlotMemory(this.#control, options.slot)
+  }
+
+  /** What was remembered; undefined also where there is no place for it, which is said. */
+  async recall(): Promise<RememberedSlot | undefined> {
+    try {
+      return await this.#memory?.read()
+    } catch (error) {
+      this.#forgo(error)
+      return undefined
+    }
+  }
+
+  /** The slot is ours: from now on nobody can move it unnoticed. Looks at it now and every 10 s. */
+  adopt(prepared: PreparedSlot): void {
+    const { systemId, timeline, startLsn, remembered, acceptedGap } = prepared
+    const write = (confirmedLsn: Lsn, force?: boolean) =>
+      (this.#memory as SlotMemory).write({ systemId, timeline, confirmedLsn }, force)
+    const known = !acceptedGap && remembered?.confirmedLsn !== undefined && remembered.timeline === timeline
+    if (this.#memory && !known) write(startLsn, acceptedGap).catch((error) => this.#say('memory', notRemembered(error)))
+    this.#gate = new ConfirmGate({
+      write: this.#memory ? write : undefined,
+      rememberedLsn: known ? (remembered.confirmedLsn as Lsn) : startLsn,
+      release: this.#options.release,
+      onFailure: (error) => this.#say('memory', notRemembered(error)),
+    })
+    void this.#look()
+  }
+
+  confirm(lsn: Lsn, hasFacts: boolean): void {
+    this.#gate?.confirm(lsn, hasFacts)
+  }
+
+  /** Remembers and releases what is due, now. */
+  async flush(): Promise<void> {
+    await this.#gate?.flush()
+  }
+
+  /** The backend that streams from the slot; undefined when none does. */
+  async holderPid(): Promise<number | undefined> {
+    const [row] = (
+      await this.#control.query('SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1', [
+        this.#options.slot,
+      ])
+    ).rows as { active_pid: number | null }[]
+    return row?.active_pid ?? undefined
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#watchTimer)
+    this.#gate?.close()
+    await this.#control.close()
+  }
+
+  async #look(): Promise<void> {
+    try {
+      const now = await inspectSlot(this.#control, this.#options)
+      if (this.#closed) return
+      for (const finding of judgeSlot(this.#options, now, this.#before)) {
+        if (finding.halt) return this.#options.onHalt(finding.halt)
+        this.#say(finding.code, finding.message)
+      }
+      this.#before = now
+    } catch (error) {
+      if (!this.#closed) this.#say('guardian', `the slot could not be looked at: ${(error as Error).message}`)
+    }
+    if (!this.#closed) this.#watchTimer = setTimeout(() => void this.#look(), WATCH_MS).unref()
+  }
+
+  #forgo(error: unknown): void {
+    this.#memory = undefined
+    this.#say(
+      'memory',
+      `the relay may not keep its memory of the slot (schema "factlib", table "relay_slots"): a slot that was moved or recreated by somebody else goes unnoticed. Grant CREATE on the database, or create the table: ${(error as Error).message}`,
+    )
+  }
+
+  #say(code: string, message: string): void {
+    const last = this.#said.get(code)
+    if (last !== undefined && performance.now() - last < SAY_AGAIN_MS) return
+    this.#said.set(code, performance.now())
+    this.#options.logger.warn({ slot: this.#options.slot, code }, message)
+  }
+}
+
+function notRemembered(error: unknown): string {
+  return `the slot's position could not be remembered, so it is not confirmed yet: ${(error as Error).message}`
+}

@@ -1,0 +1,272 @@
+import pg, { type ClientConfig } from 'pg'
+import { LogicalReplicationService } from 'pg-logical-replication'
+import { RelayHaltError } from '../../errors.ts'
+import { formatLsn, type Lsn, parseLsn, toLsn, ZERO_LSN } from '../../lsn.ts'
+import { EXIT } from '../../policy.ts'
+import type { DatabaseTarget, RelayLogger, RelaySettings } from '../../types.ts'
+import type { SourceEvents, SourceSession } from '../source.ts'
+import { decodePgoutput } from './pgoutput.ts'
+import { type PreparedSlot, prepareSlot, type SimpleQueryClient } from './slot.ts'
+import { SlotKeeper } from './slot-keeper.ts'
+import type { RememberedSlot } from './slot-memory.ts'
+import { StatusPacer } from './status-pacer.ts'
+
+// One connection's stream over pg-logical-replication, which owns the socket and the frames. What it must not do is taken
+// from it: its timer (it confirms what was merely received), its parser (views into reused buffers, throws in a socket
+// callback), its reconnect (it starts from what it last received). So: acknowledgements by hand, a plugin of ours that
+// decodes and hands on synchronously, a new instance for each connection.
+
+/** Stands in for `wal_sender_timeout = 0`, milliseconds. */
+const NO_TIMEOUT_MS = 60_000
+
+export type WalSourceOptions = Pick<
+  RelaySettings,
+  'slot' | 'publication' | 'slotCreate' | 'slotFailover' | 'acceptGap'
+> & {
+  readonly database: DatabaseTarget
+  readonly logger: RelayLogger
+}
+
+export type WalSessionOptions = WalSourceOptions & {
+  readonly target: ClientConfig
+  readonly events: SourceEvents
+  /** What this process knows of the slot from an earlier connection. */
+  readonly known: RememberedSlot | undefined
+}
+
+/** `pg`'s connection, as far as reading has to be paused and ended; not in its types. */
+interface PgConnection {
+  readonly stream: { pause(): void; resume(): void; destroy(): void }
+}
+
+export class WalSession implements SourceSession {
+  readonly #options: WalSessionOptions
+  readonly #service: LogicalReplicationService
+  readonly #keeper: SlotKeeper
+  readonly whenClosed: Promise<Error | undefined>
+  #settleClosed!: (error: Error | undefined) => void
+  #connection: PgConnection | undefined
+  #backendPid: number | undefined
+  #prepared: PreparedSlot | undefined
+  #pacer = new StatusPacer(0)
+  #timer: NodeJS.Timeout | undefined
+  #confirmedLsn: Lsn = ZERO_LSN
+  #over = false
+  #paused = false
+  #heardMs = performance.now()
+  #pinged = false
+  #onKeepaliveOnce: (() => void) | undefined
+
+  constructor(options: WalSessionOptions) {
+    this.#options = options
+    this.whenClosed = new Promise((resolve) => {
+      this.#settleClosed = resolve
+    })
+    this.#service = new LogicalReplicationService(options.target, {
+      // The library's timer confirms the last RECEIVED position, whatever `auto` says: off.
+      acknowledge: { auto: false, timeoutSeconds: 0 },
+      flowControl: { enabled: false },
+    })
+    this.#keeper = new SlotKeeper({
+      ...options,
+      release: (lsn) => this.#release(lsn),
+      onServerStopping: () => {
+        if (!this.#over && this.#prepared) options.events.onServerStopping()
+      },
+      onHalt: (error) => this.#end(error),
+    })
+  }
+
+  get connected(): boolean {
+    return this.#connection !== undefined
+  }
+
+  get systemId(): bigint {
+    return (this.#prepared as PreparedSlot).systemId
+  }
+
+  get startLsn(): Lsn {
+    return (this.#prepared as PreparedSlot).startLsn
+  }
+
+  /** For the next connection of this process: the slot was there. Where it stands may be another relay's doing by then. */
+  get remembered(): RememberedSlot | undefined {
+    const prepared = this.#prepared
+    return prepared && { systemId: prepared.systemId, timeline: prepared.timeline, confirmedLsn: undefined }
+  }
+
+  open(signal: AbortSignal): Promise<void> {
+    const plugin = {
+      name: 'pgoutput',
+      options: {},
+      start: async (client: pg.Client) => client.query(await this.#begin(client)),
+      parse: (data: Buffer) => this.#onData(data),
+    }
+    return new Promise<void>((resolve, reject) => {
+      const abort = () => reject(signal.reason)
+      signal.addEventListener('abort', abort, { once: true })
+      const end = (error?: Error) => {
+        signal.removeEventListener('abort', abort)
+        reject(error ?? new Error('the replication connection was closed'))
+        this.#end(error ?? new Error('the replication connection was closed by the server'))
+      }
+      this.#service.on('error', end)
+      this.#service.on('heartbeat', (lsn: string, _timestamp: number, shouldRespond: boolean) =>
+        this.#onKeepalive(lsn, shouldRespond),
+      )
+      this.#service.on('start', () => {
+        signal.removeEventListener('abort', abort)
+        this.#keeper.adopt(this.#prepared as PreparedSlot)
+        this.#options.events.onStart(this)
+        this.#schedule()
+        resolve()
+      })
+      this.#service.subscribe(plugin, this.#options.slot, '0/0').then(() => end(), end)
+    })
+  }
+
+  /** On the connection that will stream: checks and set-up, then the command that starts it. */
+  async #begin(client: pg.Client): Promise<string> {
+    const inner = client as unknown as { connection: PgConnection; processID: number | null }
+    this.#connection = inner.connection
+    this.#backendPid = inner.processID ?? undefined
+    const prepared = await prepareSlot(client as unknown as SimpleQueryClient, {
+      ...this.#options,
+      recall: async () => (await this.#keeper.recall()) ?? this.#options.known,
+    })
+    this.#prepared = prepared
+    this.#confirmedLsn = prepared.startLsn
+    this.#pacer = new StatusPacer(prepared.walSenderTimeoutMs)
+    this.#heardMs = performance.now()
+    // 0/0: the server resumes from its own confirmed_flush_lsn. No `streaming`: with it a rolled-back savepoint's facts
+    // could not be told apart.
+    return (
+      `START_REPLICATION SLOT ${pg.escapeIdentifier(this.#options.slot)} LOGICAL 0/0 (proto_version '1', ` +
+      `publication_names ${pg.escapeLiteral(pg.escapeIdentifier(this.#options.publication))}, messages 'true')`
+    )
+  }
+
+  get serverPatienceMs(): number {
+    return (this.#prepared as PreparedSlot).walSenderTimeoutMs || NO_TIMEOUT_MS
+  }
+
+  abandon(error: Error): void {
+    this.#end(error)
+  }
+
+  pause(): void {
+    if (this.#paused) return
+    this.#paused = true
+    this.#connection?.stream.pause()
+  }
+
+  resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#heardMs = performance.now()
+    this.#connection?.stream.resume()
+  }
+
+  confirm(confirmedLsn: Lsn, hasFacts: boolean): void {
+    if (!this.#over && confirmedLsn > this.#confirmedLsn) this.#keeper.confirm(confirmedLsn, hasFacts)
+  }
+
+  async holdsSlot(): Promise<boolean> {
+    return !this.#over && (await this.#keeper.holderPid()) === this.#backendPid
+  }
+
+  async close(limitMs: number): Promise<void> {
+    const stream = this.#connection?.stream
+    if (!this.#over && stream && this.#prepared && limitMs > 0) {
+      const limit = new Promise((resolve) => setTimeout(resolve, limitMs).unref())
+      await Promise.race([this.#keeper.flush(), this.whenClosed, limit])
+      // A reply proves that the server has read the position; a socket that is merely written to proves nothing.
+      const proven = new Promise<void>((resolve) => {
+        this.#onKeepaliveOnce = resolve
+      })
+      this.resume()
+      this.#send(true)
+      await Promise.race([proven, this.whenClosed, limit])
+    }
+    this.#end(undefined)
+    await this.#keeper.close()
+  }
+
+  #end(error: Error | undefined): void {
+    if (this.#over) return
+    this.#over = true
+    clearTimeout(this.#timer)
+    this.#connection?.stream.destroy()
+    this.#service.removeAllListeners('heartbeat')
+    // Late words of the old connection are of no interest, but must not be unhandled.
+    this.#service.on('error', () => {})
+    this.#service.stop().catch(() => {})
+    void this.#keeper.close()
+    this.#settleClosed(error)
+  }
+
+  #onData(data: Buffer): void {
+    if (this.#over) return
+    this.#heardMs = performance.now()
+    this.#pinged = false
+    try {
+      decodePgoutput(data, this.#options.events)
+    } catch (error) {
+      this.#end(
+        error instanceof RelayHaltError
+          ? error
+          : new RelayHaltError('FACTLIB_STREAM_VIOLATION', EXIT.violation, (error as Error).message, { cause: error }),
+      )
+    }
+  }
+
+  #onKeepalive(lsn: string, shouldRespond: boolean): void {
+    if (this.#over) return
+    const now = performance.now()
+    this.#heardMs = now
+    this.#pinged = false
+    this.#onKeepaliveOnce?.()
+    this.#options.events.onKeepalive(parseLsn(lsn))
+    if (shouldRespond && this.#pacer.requested(now)) this.#options.events.onServerStopping()
+    this.#schedule()
+  }
+
+  #release(lsn: Lsn): void {
+    if (this.#over || lsn <= this.#confirmedLsn) return
+    this.#confirmedLsn = lsn
+    this.#pacer.want()
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#over || !this.#prepared) return
+    clearTimeout(this.#timer)
+    const due = this.#pacer.dueInMs(performance.now())
+    if (due === 0) this.#send(false)
+    else this.#timer = setTimeout(() => this.#onTimer(), Math.min(due, 1_000))
+  }
+
+  #onTimer(): void {
+    // While reading is paused the server's words wait in the socket: the clock does not run.
+    const silentMs = this.#paused ? 0 : performance.now() - this.#heardMs
+    const timeoutMs = this.serverPatienceMs
+    if (silentMs > 0.8 * timeoutMs) {
+      this.#end(new Error(`the server was silent for ${Math.round(silentMs)} ms although it was asked`))
+      return
+    }
+    if (silentMs > 0.4 * timeoutMs && !this.#pinged) {
+      this.#pinged = true
+      this.#send(true)
+    } else this.#schedule()
+  }
+
+  #send(ping: boolean): void {
+    if (this.#over) return
+    const lsn = this.#confirmedLsn
+    this.#pacer.sent(performance.now())
+    // acknowledge() sends lsn + 1. Minus one makes it exact: one more would lose the next adjacent commit.
+    if (lsn > ZERO_LSN) void this.#service.acknowledge(formatLsn(toLsn(lsn - 1n)), ping)
+    this.#options.events.onStatusSent(lsn)
+    this.#schedule()
+  }
+}
