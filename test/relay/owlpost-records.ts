@@ -21,6 +21,18 @@ export interface OwlpostVector {
   /** null where it is too long, or has no bytes at all: see `emitted_len`. */
   readonly emitted_bytes_hex: string | null
   readonly emitted_len: number
+  readonly emitted_sha256: string
+  readonly emitted_decoded:
+    | {
+        readonly id: string
+        readonly aggregate_type: string
+        readonly aggregate_id: string
+        readonly event_type: string
+        readonly created_at: string
+      }
+    | { readonly decode_error: string }
+  /** In words, where the bytes are too long to record. */
+  readonly payload_generator?: string
   readonly message_lsn: string
   readonly records: readonly OwlpostRecord[]
 }
