@@ -13,8 +13,10 @@ export interface SendingClient extends UnknownClient {
   readonly $executeRaw: NonNullable<UnknownClient['$executeRaw']>
 }
 
-/** Extensions under each other that the search for the bare client goes down; more than anyone stacks. */
-const MAX_EXTENSIONS = 8
+/** Extensions under each other that a search goes down; more than anyone stacks. */
+const MAX_EXTENSIONS = 64
+/** The same where each step makes a new client (some 10 µs), and nobody knows how many there are. */
+const MAX_EXTENSIONS_OF_TRANSACTION = 8
 
 export const OUTSIDE =
   'a fact was emitted outside a transaction: use the client that prisma.$transaction(async (tx) => …) hands out, ' +
@@ -34,19 +36,29 @@ export function assertTransactionClient(client: unknown): asserts client is Send
     throw new NotInTransactionError(OUTSIDE)
 }
 
+/**
+ * The clients that `client`, which is not a transaction's, was extended from: its parent first, the one that the user
+ * made with `new PrismaClient` last. Empty for that one, which is its own parent.
+ */
+function clientsUnder(client: UnknownClient): UnknownClient[] {
+  const clients: UnknownClient[] = []
+  for (let current = client; clients.length < MAX_EXTENSIONS; ) {
+    const below = current.$parent
+    if (below === undefined || below === current) break
+    clients.push(below)
+    current = below
+  }
+  return clients
+}
+
 /** The client that the user made with `new PrismaClient`, without the extensions of `client`. */
 export function rootClient(client: UnknownClient): SendingClient {
-  let current = client
-  for (let below = current.$parent; below !== undefined && below !== current; below = current.$parent) current = below
-  return current as SendingClient
+  return (clientsUnder(client).at(-1) ?? client) as SendingClient
 }
 
 /** How many extensions are under `client`, which is not a transaction's. */
 export function extensionsUnder(client: UnknownClient): number {
-  let count = 0
-  for (let current = client; current.$parent !== undefined && current.$parent !== current; current = current.$parent)
-    count++
-  return count
+  return clientsUnder(client).length
 }
 
 const bareClients = new WeakMap<object, SendingClient>()
@@ -63,7 +75,7 @@ export function bareTransactionClient(tx: SendingClient, under?: number): Sendin
   if (known !== undefined) return known
   let bare = tx
   // The parent of the bare client is itself, but no longer the same object: the steps have to be counted. Too many do no harm.
-  let left = under ?? MAX_EXTENSIONS
+  let left = under ?? MAX_EXTENSIONS_OF_TRANSACTION
   while (true) {
     if (under === undefined || !('$emitFact' in bare)) left -= 1
     if (left < 0) break

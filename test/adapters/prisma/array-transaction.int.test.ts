@@ -153,7 +153,9 @@ describe('prisma.$emitFact as an element of an array transaction', () => {
     for (const [index, row] of rows.entries()) {
       // Every second one is large, and takes the other way.
       const payload = Buffer.alloc(index % 2 === 0 ? 10 : 20_000, `${index};`)
-      await prisma.$transaction([create(row.id), prisma.$emitFact(factOf(row.id, payload))])
+      const fact = new Fact(factOf(row.id, payload))
+      const [created, factId] = await prisma.$transaction([create(row.id), prisma.$emitFact(fact)])
+      expect([created.id, factId]).toEqual([row.id, fact.id])
     }
     const facts = (await shop.evidence.messages()).map(({ content }) => decodeFact(content))
     expect(
@@ -234,6 +236,7 @@ describe('an element in a transaction that is not its own', () => {
     })
     await expect(transaction).rejects.toThrow()
     expect(refused).toBeInstanceOf(NotInTransactionError)
+    expect((refused as Error).message).toContain('an array transaction is not part of an interactive one')
     await expectNothingOf(row.id)
   })
 })

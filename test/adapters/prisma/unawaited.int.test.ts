@@ -112,6 +112,22 @@ describe('a fact that nobody awaits', () => {
     expect(await emittedIds()).toEqual([])
   })
 
+  it('is taken before a rollback, which it must not overtake', async () => {
+    const id = newId()
+    let outcome: Promise<unknown> | undefined
+    const transaction = prisma.$transaction(async (tx) => {
+      await create(tx, id)
+      outcome = tx.$emitFact(factOf(id)).then(
+        () => 'taken',
+        (error: unknown) => error,
+      )
+      throw new Error('of the body')
+    })
+    await expect(transaction).rejects.toThrow('of the body')
+    expect(await outcome).toBe('taken')
+    expect(await emittedIds()).toEqual([])
+  })
+
   it('is reported by Node when its transaction is over', async () => {
     const id = newId()
     let late: EmittingTx | undefined
