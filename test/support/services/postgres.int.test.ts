@@ -59,6 +59,18 @@ describe('a server', () => {
     expect(readFileSync(`${server.dataDir}/pg_hba.conf`, 'utf8')).not.toMatch(/^[^#]*\btrust\b/m)
   })
 
+  test('takes TLS connections when told to, which its authority proves', async () => {
+    const server = await start({ name: 'tls', tls: true })
+    const { ca } = server
+    const client = new pg.Client({ connectionString: server.url, ssl: { ca } })
+    await client.connect()
+    const { rows } = await client.query('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()')
+    await client.end()
+    expect(rows).toEqual([{ ssl: true }])
+    const stranger = new pg.Client({ connectionString: server.url, ssl: {} })
+    await expect(stranger.connect()).rejects.toThrow(/certificate/)
+  })
+
   test('that cannot start says why', async () => {
     await expect(startPostgres({ name: 'wrong', settings: { no_such_setting: 'x' } })).rejects.toThrow(
       /unrecognized configuration parameter "no_such_setting"/,

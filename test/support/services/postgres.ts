@@ -4,6 +4,7 @@ import { appendFile, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { createCertificate } from './certificates.ts'
 import { freePort } from './free-port.ts'
 import { type PostgresVersion, postgresBinaries, type ServerUser, serverUser } from './postgres-binaries.ts'
 import { type ServerProcess, ServerStartError, startServerProcess } from './server-process.ts'
@@ -21,6 +22,8 @@ export interface PostgresOptions {
   readonly settings?: Readonly<Record<string, string>>
   /** For messages and the data folder's name. Default `main`. */
   readonly name?: string
+  /** Also takes TLS connections, with a certificate of `server.ca` for 127.0.0.1 and localhost. Default false. */
+  readonly tls?: boolean
 }
 
 export interface PostgresServer extends AsyncDisposable {
@@ -30,6 +33,8 @@ export interface PostgresServer extends AsyncDisposable {
   readonly host: string
   readonly port: number
   readonly dataDir: string
+  /** PEM of the authority that signed its certificate; undefined without `tls`. */
+  readonly ca: string | undefined
   /** The postmaster's; undefined while it is stopped. */
   readonly pid: number | undefined
   /** Resolves when the server is down; immediately when it is already. */
@@ -83,11 +88,12 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const dataDir = join(home, 'data')
   try {
     await initialize({ native, home, dataDir, password, user })
+    const ca = options.tls ? await writeCertificate(dataDir, user) : undefined
     const port = await freePort()
-    const lines = Object.entries({ ...DEFAULT_SETTINGS, port: String(port), ...settings })
+    const lines = Object.entries({ ...DEFAULT_SETTINGS, port: String(port), ...(ca ? { ssl: 'on' } : {}), ...settings })
     const quoted = lines.map(([key, value]) => `${key} = '${value.replaceAll("'", "''")}'`)
     await appendFile(join(dataDir, 'postgresql.conf'), `${quoted.join('\n')}\n`)
-    const server = new LocalPostgres({ version, native, home, dataDir, password, port, user, releaseHome })
+    const server = new LocalPostgres({ version, native, home, dataDir, password, port, user, releaseHome, ca })
     await server.start()
     return server
   } catch (error) {
@@ -117,20 +123,39 @@ async function initialize({ native, home, dataDir, password, user }: Cluster): P
   await rm(passwordFile)
 }
 
+/** server.crt and server.key are the names that PostgreSQL looks for; the key must be closed to others. */
+async function writeCertificate(dataDir: string, user: ServerUser): Promise<string> {
+  const authority = createCertificate({ commonName: 'factlib test authority' })
+  const { cert, key } = createCertificate({ commonName: 'localhost', issuer: authority })
+  for (const [name, pem] of [
+    ['server.crt', cert],
+    ['server.key', key],
+  ] as const) {
+    const file = join(dataDir, name)
+    await writeFile(file, pem, { mode: 0o600 })
+    if (user) await chown(file, user.uid, user.gid)
+  }
+  return authority.cert
+}
+
 class LocalPostgres implements PostgresServer {
   readonly version: PostgresVersion
   readonly url: string
   readonly host = '127.0.0.1'
   readonly port: number
   readonly dataDir: string
+  readonly ca: string | undefined
   readonly #cluster: Cluster
   readonly #releaseHome: () => void
   #process: ServerProcess | undefined
 
-  constructor(cluster: Cluster & { version: PostgresVersion; port: number; releaseHome: () => void }) {
+  constructor(
+    cluster: Cluster & { version: PostgresVersion; port: number; releaseHome: () => void; ca: string | undefined },
+  ) {
     this.version = cluster.version
     this.port = cluster.port
     this.dataDir = cluster.dataDir
+    this.ca = cluster.ca
     this.url = `postgres://postgres:${cluster.password}@127.0.0.1:${cluster.port}/postgres`
     this.#cluster = cluster
     this.#releaseHome = cluster.releaseHome
