@@ -106,7 +106,7 @@ async function answer(
   response: ServerResponse,
 ): Promise<void> {
   const path = (request.url ?? '/').split('?')[0]!
-  const handler = Object.hasOwn(paths, path) ? paths[path] : undefined
+  const handler = paths[path]
   let result: Answer
   if (handler === undefined) result = { status: 404, body: 'Not Found' }
   else if (request.method !== 'GET' && request.method !== 'HEAD') result = { status: 405, body: 'Method Not Allowed' }

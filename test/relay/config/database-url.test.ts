@@ -185,6 +185,7 @@ describe('problems', () => {
         `postgres://app:${password}@db/shop`,
         `postgresql://app:1${mark}${password}@db:1/d?x=1`,
         `host=db password=${password} dbnam=x`,
+        'host=db password=hunter zwei=drei',
       ]) {
         for (const problem of problemsOf(text)) {
           for (const piece of pieces) expect(problem, text).not.toContain(piece)

@@ -75,6 +75,9 @@ test('a broken config file is one problem, without its text', async () => {
   const error = await loadConfigFile({ folder, path: 'bad.json' }).catch((thrown: Error) => thrown)
   expect((error as Error).message).toMatch(/bad\.json is not valid JSON/)
   expect((error as Error).message).not.toContain('hunter')
+  // Here the parser's own message would quote it.
+  write('secret.json', 'hunter22')
+  await expect(loadConfigFile({ folder, path: 'secret.json' })).rejects.toThrow(/^[^"]*secret\.json is not valid JSON$/)
   write('array.json', '[]')
   await expect(loadConfigFile({ folder, path: 'array.json' })).rejects.toThrow('must hold one object')
   write('throws.mjs', 'throw new TypeError("no such thing")')

@@ -234,6 +234,12 @@ describe('problems, each by the name that the user wrote', () => {
     })
   }
 
+  test('a secret of the wrong kind is not shown', () => {
+    const problems = problemsOf(() => parse({}, { file: { kafkaUsername: 'u', kafkaPassword: 12345678 } }))
+    expect(problems[0]).toBe('kafkaPassword in relay.json must be text')
+    expect(problems.join()).not.toContain('1234')
+  })
+
   test('all at once, and never with a secret', () => {
     const env = {
       WAL_PREFIX: '',

@@ -33,7 +33,7 @@ test('no secret gets through, wherever it is', () => {
     code: 'ECONNREFUSED',
     client: { password: 'other' },
   })
-  logger.error({ error, nested: { deep: [{ text: 'hunter22' }] } }, 'hunter22 failed')
+  logger.error({ error, nested: { deep: [{ text: 'hunter22' }] } }, 'hunter22 and p%40ss%20word failed')
   logger.error({ password: 'other', sasl: { password: 'other' }, databaseUrl: 'other', KAFKA_PASSWORD: 'other' }, 'x')
   logger.error({ url: 'postgres://u:unknown-to-us@h/d' }, 'see kafka://u:unknown-to-us@h')
   expect(lines.join('')).not.toMatch(/hunter22|p%40ss|p@ss|other|unknown-to-us/)
