@@ -65,7 +65,7 @@ function room(path: string): string {
 
 function violations(graph: Graph): string[] {
   const found: string[] = []
-  const inFiles = new Map<string, string[]>()
+  const inFiles = new Map<string, Set<string>>()
   for (const [path, imports] of graph) {
     const reach = { source: false, sink: false }
     for (const name of imports) {
@@ -73,7 +73,9 @@ function violations(graph: Graph): string[] {
       const packageName = packageOf(name)
       if (packageName !== undefined) {
         if (NOWHERE.some((pattern) => pattern.test(name))) not('no file does')
-        if (IN_ONE_FILE.includes(packageName)) inFiles.set(packageName, [...(inFiles.get(packageName) ?? []), path])
+        if (IN_ONE_FILE.includes(packageName)) {
+          inFiles.set(packageName, (inFiles.get(packageName) ?? new Set()).add(path))
+        }
         if (room(path) === 'src' && !PACKAGES_OF_SRC.includes(packageName)) not('src has no packages but protobuf')
         if (room(path) === 'adapters') not('an adapter states the types that it needs, and has no packages')
       }
@@ -97,8 +99,9 @@ function violations(graph: Graph): string[] {
       found.push(`${path} knows source and sink: only ${COMPOSE.join(' and ')} put them together`)
     }
   }
-  for (const [name, files] of inFiles)
-    if (files.length > 1) found.push(`${files.join(' and ')} import ${name}: one file does`)
+  for (const [name, files] of inFiles) {
+    if (files.size > 1) found.push(`${[...files].join(' and ')} import ${name}: one file does`)
+  }
   return found
 }
 

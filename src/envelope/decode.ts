@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { fromBinary } from '@bufbuild/protobuf'
 import { DecodeError } from '../errors.ts'
 import { type Fact, factFromParts, type UnknownField } from '../fact.ts'
@@ -22,6 +23,7 @@ export interface DecodeOptions {
  * @throws DecodeError when the bytes are no envelope.
  */
 export function decodeFact(bytes: Uint8Array, options: DecodeOptions = {}): Fact {
+  if (!types.isUint8Array(bytes)) throw new DecodeError('there are no bytes: a record without a value is no fact')
   const message = parse(bytes)
   const trace = message.traceInfo
   return factFromParts({

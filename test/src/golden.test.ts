@@ -174,6 +174,23 @@ describe('what the relay was recorded with', () => {
   })
 })
 
+describe('what decoding keeps and refuses', () => {
+  it('keeps unknown fields of the trace too', () => {
+    const bytes = hex('1201616a027a7a42070a0174c23e0179')
+    expect(Buffer.from(encodeFact(decodeFact(bytes))).toString('hex')).toBe('12016142070a0174c23e01796a027a7a')
+  })
+
+  it('is as strict as the scan, where the library alone is not', () => {
+    for (const bytes of ['3a050a016112026162', '0a818080808000', '30ffffffffffffffffff02']) {
+      expect(() => decodeFact(hex(bytes))).toThrow(expect.objectContaining({ code: 'FACTLIB_MALFORMED_ENVELOPE' }))
+    }
+  })
+
+  it('tells of a record without a value', () => {
+    expect(() => decodeFact(null as never)).toThrow(expect.objectContaining({ code: 'FACTLIB_MALFORMED_ENVELOPE' }))
+  })
+})
+
 describe('derived ids', () => {
   it.each(derived.map((vector) => [vector.name, vector] as const))('%s', (_, vector) => {
     const content = hex(vector.content_hex)

@@ -9,6 +9,8 @@ import { go, owlpost, python } from '../golden-vectors.ts'
 // that it takes, the library takes with the same fields; bytes that the library refuses, the scan refuses.
 
 const reused = createEnvelopeScan()
+/** A counterexample is shrunk for so long at most. */
+const bounded = { interruptAfterTimeLimit: 8_000, markInterruptAsFailure: true }
 
 function parse(bytes: Uint8Array): OutboxEvent | undefined {
   try {
@@ -145,7 +147,7 @@ describe('scanEnvelope reads what @bufbuild/protobuf reads', () => {
         )
         expect(compare(bytes)).toBe('ok')
       }),
-      { numRuns: 400 },
+      { numRuns: 400, ...bounded },
     )
   })
 
@@ -154,7 +156,7 @@ describe('scanEnvelope reads what @bufbuild/protobuf reads', () => {
       fc.property(envelope, (bytes) => {
         expect(compare(bytes)).toBe('ok')
       }),
-      { numRuns: 1_000 },
+      { numRuns: 1_000, ...bounded },
     )
   })
 
@@ -174,7 +176,7 @@ describe('scanEnvelope reads what @bufbuild/protobuf reads', () => {
         if (!cut) changed[place] = to
         seen[compare(changed)] += 1
       }),
-      { numRuns: 4_000 },
+      { numRuns: 4_000, ...bounded },
     )
     expect(seen.ok).toBeGreaterThan(100)
     expect(seen.malformed).toBeGreaterThan(100)
@@ -183,7 +185,7 @@ describe('scanEnvelope reads what @bufbuild/protobuf reads', () => {
   it('in any bytes at all', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => void compare(bytes)),
-      { numRuns: 4_000 },
+      { numRuns: 4_000, ...bounded },
     )
   })
 })
