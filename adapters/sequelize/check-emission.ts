@@ -27,7 +27,7 @@ export async function checkEmission(
   options: SequelizeCheckEmissionOptions = {},
 ): Promise<EmissionCheck> {
   const { transaction, ...lookFor } = options
-  const queryOptions = { type: 'SELECT', raw: true, plain: false, nest: false, useMaster: true, transaction }
+  const queryOptions = { type: 'SELECT', plain: false, useMaster: true, transaction }
   return checkEmissionThrough(
     async (text) => (await sequelize.query(text, { ...queryOptions })) as Record<string, unknown>[],
     lookFor,

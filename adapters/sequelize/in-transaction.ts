@@ -23,13 +23,8 @@ function queryOptions(sequelize: SequelizeLike, transaction: SequelizeTransactio
     transaction,
     // Not `replacements`: they know no bytes, and would be put into the text.
     bind: [...statement.values],
-    // Plain rows, whatever the instance's own `query` defaults say.
+    // The instance's `query` defaults may name a type that Sequelize reads other things into.
     type: 'SELECT',
-    raw: true,
-    plain: false,
-    nest: false,
-    // Never a read replica.
-    useMaster: true,
     // `prependSearchPath` would make two statements of it, which PostgreSQL refuses when there are parameters.
     supportsSearchPath: false,
     // Once: the instance's `retry` would write the fact twice when a hook fails after it was written.

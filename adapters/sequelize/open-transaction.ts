@@ -37,33 +37,23 @@ export function openTransaction(
       `no transaction, ${NOT_WRITTEN}: emitFact(sequelize, fact, { transaction }) inside sequelize.transaction(async (transaction) => …), or use Sequelize.useCLS`,
     )
   }
-  if (!isTransaction(transaction)) {
-    throw new NotInTransactionError(
-      `the transaction option is not a transaction of Sequelize, ${NOT_WRITTEN}: pass what sequelize.transaction() gives`,
-    )
-  }
   const state = transaction as TransactionState
   // The namespace belongs to the class: with two instances it may hold the other one's transaction.
   if (state.sequelize !== sequelize) {
     throw new NotInTransactionError(
-      `the transaction is of another Sequelize instance, ${NOT_WRITTEN}: use the instance that opened it`,
+      `the transaction is not one of this Sequelize instance, ${NOT_WRITTEN}: pass what sequelize.transaction() gives, and the instance that gave it`,
     )
   }
-  if (state.connection === undefined || state.connection === null) {
-    throw new NotInTransactionError(
-      `the transaction has not begun, ${NOT_WRITTEN}: await sequelize.transaction() first`,
-    )
-  }
-  refuseFinished(transaction)
-  return Object.create(transaction, { finished: { get: () => finishedState(state) } })
+  refuseFinished(state)
+  return Object.create(state, { finished: { get: () => finishedState(state) } })
 }
 
 /** @throws NotInTransactionError when the transaction is over. */
-export function refuseFinished(transaction: SequelizeTransactionLike): void {
-  const finished = finishedState(transaction as TransactionState)
+export function refuseFinished(transaction: object): void {
+  const finished = finishedState(transaction)
   if (finished === undefined) return
   throw new NotInTransactionError(
-    `the transaction is over (${String(finished)}), ${NOT_WRITTEN}: await emitFact before the transaction ends`,
+    `the transaction is not open (${String(finished)}), ${NOT_WRITTEN}: await emitFact between its begin and its end`,
   )
 }
 
@@ -71,16 +61,10 @@ function currentTransaction(sequelize: SequelizeLike): unknown {
   return (sequelize.constructor as WithNamespace)._cls?.get('transaction')
 }
 
-function isTransaction(value: unknown): value is SequelizeTransactionLike {
-  if (typeof value !== 'object' || value === null) return false
-  const { commit, rollback } = value as { readonly commit?: unknown; readonly rollback?: unknown }
-  return typeof commit === 'function' && typeof rollback === 'function'
-}
-
 function finishedState(transaction: TransactionState): unknown {
   for (let current: TransactionState | null | undefined = transaction; current; current = current.parent) {
     if (current.finished !== undefined) return current.finished
   }
-  // Sequelize writes the transaction's id on its connection, and takes it off when the connection goes back to the pool.
-  return transaction.connection?.uuid === transaction.id ? undefined : 'released'
+  // Sequelize writes the transaction's id on its connection when it begins, and takes it off when the connection goes back.
+  return transaction.connection?.uuid === transaction.id ? undefined : 'not on its connection'
 }
