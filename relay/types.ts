@@ -50,7 +50,9 @@ export interface KafkaTarget {
     readonly username: string
     readonly password: string
   }
-  readonly compression: 'none' | 'gzip'
+  /** Which client produces; absent: `auto` (relay/kafka/open-sink.ts). */
+  readonly client?: 'auto' | 'platformatic' | 'kafkajs'
+  readonly compression: 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
   /** Create a missing topic with these; absent: hold that topic's lane and say so. */
   readonly createTopics?: { readonly partitions: number; readonly replicationFactor: number }
 }

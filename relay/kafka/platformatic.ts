@@ -1,0 +1,304 @@
+import { type Sink, SinkError, type SinkRecord } from '../sink/sink.ts'
+import type { KafkaTarget, RelayLogger } from '../types.ts'
+import { compressionOf } from './compression.ts'
+import { DUPLICATE_SEQUENCE } from './kafka-errors.ts'
+import type { Broker, Connection, Platformatic } from './platformatic-client.ts'
+import { PlatformaticCluster } from './platformatic-cluster.ts'
+import { answerOf, toSinkError } from './platformatic-errors.ts'
+import { findInLog, readPartition } from './platformatic-log.ts'
+import { frameProduce, isFlexibleProduce } from './produce-request.ts'
+import { type BatchProducer, RecordBatchEncoder } from './record-batch.ts'
+import { settle, withLimit } from './with-limit.ts'
+
+// The library's connections, authentication and protocol; the idempotent producer is ours:
+//
+//   send ─▶ leader (cached) ─▶ connection ─▶ Produce(batch, producer id, sequence of the partition) ─▶ answer checked
+//                                                     the sequence moves on only with a good answer
+//
+// Not the library's own Producer, because that one retries inside itself (and keeps every error of an outage in memory), drops
+// its producer id when a send fails for good, and assigns sequences between two awaits: another partition's failure can
+// give a batch the sequence of an earlier one, which the broker then takes for a repetition and does not write.
+
+const SEND_WATCHDOG_MS = 120_000
+const CLOSE_LIMIT_MS = 10_000
+/** How long the broker may wait for its replicas; below the connection's request time-out of 8 s. */
+const PRODUCE_TIMEOUT_MS = 6_000
+const TOPIC_TIMEOUT_MS = 6_000
+const LARGEST_SEQUENCE = 0x7fffffff
+/** After these the batch may be in the log all the same: the leader's time-out, and too few replicas after the append. */
+const WRITTEN_PERHAPS: ReadonlySet<number> = new Set([-1, 7, 20])
+/** The leader is another one: look before the next try. */
+const STALE_LEADER: ReadonlySet<number> = new Set([3, 5, 6, 9, 56, 74, 75])
+const TOPIC_EXISTS = 36
+
+/** What we know of one topic-partition. */
+interface Log {
+  /** Of the next record. */
+  sequence: number
+  /** Offset after the last batch that was acknowledged. */
+  end: bigint | undefined
+  /** Create time of a batch whose outcome is not known. */
+  triedMs: number | undefined
+  /** The producer that tried is gone: look into the log before sending again. */
+  inDoubt: boolean
+}
+
+interface ProduceAnswer {
+  readonly responses: readonly {
+    readonly name: string
+    readonly partitionResponses: readonly {
+      readonly index: number
+      readonly errorCode: number
+      readonly baseOffset: bigint
+    }[]
+  }[]
+}
+
+interface Producer extends BatchProducer {
+  readonly cluster: PlatformaticCluster
+}
+
+export interface PlatformaticSinkOptions {
+  readonly library: Platformatic
+  readonly target: KafkaTarget
+  readonly logger: RelayLogger
+  /** Milliseconds; for tests. Default 120,000. */
+  readonly sendWatchdogMs?: number
+  /** Sequence of a partition's first record; for tests of its wrap. Default 0. */
+  readonly firstSequence?: number
+}
+
+/**
+ * The fast sink, over the protocol layer of @platformatic/kafka 2.12.1.
+ *
+ * @example
+ * const library = await loadPlatformatic()
+ * const sink = createPlatformaticSink({ library, target: settings.kafka, logger })
+ * @throws ConfigurationError when this Node.js has not the codec that `target.compression` names.
+ */
+export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
+  const { library, target, logger, firstSequence = 0 } = options
+  const watchdogMs = options.sendWatchdogMs ?? SEND_WATCHDOG_MS
+  const encoder = new RecordBatchEncoder({
+    crc32c: (bytes) => library.crc32c(library.Writer.create().append(bytes).dynamicBuffer),
+    compression: compressionOf(target.compression, library),
+  })
+  const logs = new Map<string, Log>()
+  let producer: Producer | undefined
+  let connecting: Promise<Producer> | undefined
+  let opening: PlatformaticCluster | undefined
+  let closed = false
+
+  async function open(): Promise<Producer> {
+    if (closed) throw new SinkError('retry', 'CLOSED', 'the sink is closed')
+    const cluster = new PlatformaticCluster(library, target)
+    opening = cluster
+    try {
+      const connection = await cluster.anyConnection()
+      const { producerId, producerEpoch } = await cluster
+        .request<{ producerId: bigint; producerEpoch: number }>(connection, 'InitProducerId', null, 60_000, -1n, -1)
+        .catch((error: unknown) => {
+          throw toSinkError(error, 'cannot get a producer id')
+        })
+      if (closed) throw new SinkError('retry', 'CLOSED', 'the sink is closed')
+      producer = { cluster, id: producerId, epoch: producerEpoch }
+      logger.debug({ sink: 'platformatic', producerId: String(producerId) }, 'has a producer id')
+      return producer
+    } catch (error) {
+      await withLimit(settle(cluster.close()), CLOSE_LIMIT_MS)
+      throw toSinkError(error, 'cannot connect to Kafka')
+    } finally {
+      opening = undefined
+    }
+  }
+
+  function connected(): Promise<Producer> {
+    if (producer) return Promise.resolve(producer)
+    connecting ??= open().finally(() => {
+      connecting = undefined
+    })
+    return connecting
+  }
+
+  function logOf(topic: string, partition: number): Log {
+    const key = `${topic}/${partition}`
+    let log = logs.get(key)
+    if (!log) {
+      log = { sequence: firstSequence, end: undefined, triedMs: undefined, inDoubt: false }
+      logs.set(key, log)
+    }
+    return log
+  }
+
+  async function produce(topic: string, partition: number, records: readonly SinkRecord[]): Promise<void> {
+    const current = await connected()
+    const { cluster } = current
+    const doing = `cannot produce to ${topic}/${partition}`
+    const broker = await leaderOf(cluster, topic, partition)
+    const log = logOf(topic, partition)
+    if (log.inDoubt) {
+      const found = await findInLog({ cluster, topic, partition }, { records, from: log.end, sinceMs: log.triedMs })
+      logger.warn({ topic, partition, found }, 'looked for records whose fate was unknown')
+      log.inDoubt = false
+      log.triedMs = undefined
+      if (found) return
+    }
+    const connection = await cluster.connection(broker)
+    const { api, parseResponse } = await cluster.api(connection, 'Produce')
+    // A later producer has begun every sequence anew.
+    if (current !== producer) throw new SinkError('retry', 'PRODUCER_REPLACED', `${doing}: the producer was replaced`)
+    const triedMs = log.triedMs
+    log.triedMs ??= records[0]?.timestampMs
+    let answer: ProduceAnswer
+    try {
+      answer = await ask(connection, api.version, parseResponse, { topic, partition, records, producer: current, log })
+    } catch (error) {
+      answer = answerOf(error) as ProduceAnswer
+      if (answer === undefined) {
+        cluster.failed(broker)
+        cluster.forget(topic)
+        throw toSinkError(error, doing)
+      }
+    }
+    const [only] = answer.responses
+    const [result] = only?.partitionResponses ?? []
+    if (answer.responses.length !== 1 || only?.partitionResponses.length !== 1 || !result)
+      throw new SinkError('retry', 'EMPTY_ACKNOWLEDGEMENT', `${doing}: the answer does not name the partition`)
+    if (only.name !== topic || result.index !== partition)
+      throw new SinkError('retry', 'WRONG_ACKNOWLEDGEMENT', `${doing}: the answer names another partition`)
+    if (result.errorCode !== 0 && result.errorCode !== DUPLICATE_SEQUENCE) {
+      if (STALE_LEADER.has(result.errorCode)) cluster.forget(topic)
+      if (!WRITTEN_PERHAPS.has(result.errorCode)) log.triedMs = triedMs
+      const fault = toSinkError(new library.ProtocolError(result.errorCode), doing)
+      // A leader that is moving answers so, too: whether the topic exists is for its metadata to say, at the next try.
+      throw fault.kind === 'topicMissing' ? new SinkError('retry', fault.type, fault.message, { cause: fault }) : fault
+    }
+    if (current !== producer) return
+    log.triedMs = undefined
+    log.sequence = sequenceAfter(log.sequence, records.length)
+    if (result.baseOffset >= 0n) log.end = result.baseOffset + BigInt(records.length)
+  }
+
+  function ask(
+    connection: Connection,
+    version: number,
+    parseResponse: unknown,
+    batch: { topic: string; partition: number; records: readonly SinkRecord[]; producer: BatchProducer; log: Log },
+  ): Promise<ProduceAnswer> {
+    const { topic, partition, records, log } = batch
+    const flexible = isFlexibleProduce(version)
+    return new Promise((resolve, reject) => {
+      connection.send(
+        0,
+        version,
+        () => {
+          // The library copies it into the request before this turn ends, so the encoder may use its buffer again.
+          const bytes = encoder.encode(records, batch.producer, log.sequence)
+          const { before, after } = frameProduce(
+            version,
+            { topic, partition, timeoutMs: PRODUCE_TIMEOUT_MS },
+            bytes.length,
+          )
+          const writer = library.Writer.create().append(before).append(bytes)
+          return after.length > 0 ? writer.append(after) : writer
+        },
+        parseResponse as never,
+        flexible,
+        flexible,
+        (error: unknown, answer: unknown) => (error ? reject(error) : resolve(answer as ProduceAnswer)),
+      )
+    })
+  }
+
+  const sink: Sink = {
+    name: 'platformatic',
+
+    async connect() {
+      await connected()
+    },
+
+    async check() {
+      await (await connected()).cluster.check()
+    },
+
+    async partitionCount(topic) {
+      return (await (await connected()).cluster.refresh(topic)).length
+    },
+
+    async createTopic(topic, partitions, replicationFactor) {
+      const { cluster } = await connected()
+      const wanted = { name: topic, numPartitions: partitions, replicationFactor, assignments: [], configs: [] }
+      try {
+        await cluster.request(await cluster.controller(), 'CreateTopics', [wanted], TOPIC_TIMEOUT_MS, false)
+      } catch (error) {
+        const { errors } = error as { errors?: readonly { apiCode?: number }[] }
+        if (errors?.[0]?.apiCode === TOPIC_EXISTS) return
+        throw toSinkError(error, `cannot create topic "${topic}"`)
+      }
+    },
+
+    async send(topic, partition, records) {
+      if (records.length === 0) return
+      const done = await withLimit(
+        produce(topic, partition, records).then(() => true),
+        watchdogMs,
+      )
+      if (!done)
+        throw new SinkError(
+          'renew',
+          'SEND_TIMEOUT',
+          `cannot produce to ${topic}/${partition}: no answer in ${watchdogMs} ms`,
+        )
+    },
+
+    async readAll(topic, onRecord) {
+      const { cluster } = await connected()
+      const { length } = await cluster.refresh(topic)
+      for (let partition = 0; partition < length; partition++)
+        await readPartition({ cluster, topic, partition }, onRecord)
+    },
+
+    async renew() {
+      logger.warn({ sink: 'platformatic' }, 'replacing the Kafka producer')
+      const old = producer
+      producer = undefined
+      for (const log of logs.values()) {
+        log.sequence = firstSequence
+        if (log.triedMs !== undefined) log.inDoubt = true
+      }
+      if (old) await withLimit(settle(old.cluster.close()), CLOSE_LIMIT_MS)
+      await connected()
+    },
+
+    async close() {
+      closed = true
+      const old = producer
+      producer = undefined
+      await withLimit(Promise.all([settle(old?.cluster.close()), settle(opening?.close())]), CLOSE_LIMIT_MS)
+    },
+  }
+  return sink
+}
+
+/** @throws SinkError for a partition that is not there: a topic that was made again with fewer, or a defect of the caller. */
+async function leaderOf(cluster: PlatformaticCluster, topic: string, partition: number): Promise<Broker> {
+  let leaders = cluster.leaders(topic)
+  if (!leaders || partition >= leaders.length) leaders = await cluster.refresh(topic)
+  const leader = leaders[partition]
+  if (leader === undefined)
+    throw new SinkError(
+      'configuration',
+      'UNKNOWN_PARTITION',
+      `topic "${topic}" has ${leaders.length} partitions, none of them is number ${partition}`,
+    )
+  const broker = leader < 0 ? undefined : cluster.broker(leader)
+  if (broker) return broker
+  cluster.forget(topic)
+  throw new SinkError('retry', 'LEADER_NOT_AVAILABLE', `${topic}/${partition} has no leader now`)
+}
+
+/** Sequences go round after 2^31 - 1, as brokers and Java's producer count them. */
+export function sequenceAfter(sequence: number, records: number): number {
+  const next = sequence + records
+  return next > LARGEST_SEQUENCE ? next - LARGEST_SEQUENCE - 1 : next
+}

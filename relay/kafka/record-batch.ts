@@ -1,0 +1,185 @@
+import type { SinkRecord } from '../sink/sink.ts'
+
+// Records → one record batch of Kafka's format 2 (https://kafka.apache.org/documentation/#recordbatch):
+//
+//   baseOffset int64 · batchLength int32 · partitionLeaderEpoch int32 · magic int8 · crc uint32
+//   · attributes int16 · lastOffsetDelta int32 · baseTimestamp int64 · maxTimestamp int64
+//   · producerId int64 · producerEpoch int16 · baseSequence int32 · recordCount int32 · records
+//
+//   record: length varint · attributes int8 · timestampDelta varlong · offsetDelta varint · key · value · headers
+//
+// One pass into one buffer that is used again and again: a third of the cost of a client that builds a record from parts.
+
+/** Bytes before the records. */
+export const BATCH_HEADER_BYTES = 61
+const CRC_AT = 17
+const ATTRIBUTES_AT = 21
+/** More than any varint of 32 bits, several times: lengths, deltas and counts of one record. */
+const RECORD_OVERHEAD_BYTES = 40
+const HEADER_OVERHEAD_BYTES = 10
+/** A scratch larger than this is given back after a batch, so that one 100 MB fact does not stay for ever. */
+const KEEP_SCRATCH_BYTES = 2 * 1024 * 1024
+/** Header names are few; metadata of callers could make them many. */
+const NAMES_KEPT = 1_000
+
+export type Codec = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
+export const CODEC_IDS: Readonly<Record<Codec, number>> = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 }
+
+export interface BatchProducer {
+  readonly id: bigint
+  readonly epoch: number
+}
+
+/** Writes batches; synchronous and without any client. One batch at a time: the result is overwritten by the next call. */
+export class RecordBatchEncoder {
+  readonly #crc32c: (bytes: Buffer) => number
+  readonly #compress: { readonly codec: Codec; compress(bytes: Buffer): Uint8Array } | undefined
+  readonly #names = new Map<string, Buffer>()
+  #scratch = Buffer.allocUnsafeSlow(64 * 1024)
+
+  constructor(options: {
+    readonly crc32c: (bytes: Buffer) => number
+    /** Absent: no compression. */
+    readonly compression?: { readonly codec: Codec; compress(bytes: Buffer): Uint8Array } | undefined
+  }) {
+    this.#crc32c = options.crc32c
+    this.#compress = options.compression
+  }
+
+  /** @returns the batch; valid until the next call. */
+  encode(records: readonly SinkRecord[], producer: BatchProducer, baseSequence: number): Buffer {
+    if (this.#scratch.length > KEEP_SCRATCH_BYTES) this.#scratch = Buffer.allocUnsafeSlow(64 * 1024)
+    const end = this.#writeRecords(records)
+    let batch = this.#scratch.subarray(0, end)
+    let codec: Codec = 'none'
+    if (this.#compress) {
+      const smaller = this.#compress.compress(this.#scratch.subarray(BATCH_HEADER_BYTES, end))
+      if (smaller.length < end - BATCH_HEADER_BYTES) {
+        codec = this.#compress.codec
+        batch = batch.subarray(0, BATCH_HEADER_BYTES + smaller.length)
+        batch.set(smaller, BATCH_HEADER_BYTES)
+      }
+    }
+    const first = records[0]?.timestampMs ?? 0
+    let latest = first
+    for (const { timestampMs } of records) if (timestampMs > latest) latest = timestampMs
+    batch.writeBigInt64BE(0n, 0)
+    batch.writeInt32BE(batch.length - 12, 8)
+    batch.writeInt32BE(-1, 12)
+    batch.writeInt8(2, 16)
+    batch.writeInt16BE(CODEC_IDS[codec], ATTRIBUTES_AT)
+    batch.writeInt32BE(records.length - 1, 23)
+    batch.writeBigInt64BE(BigInt(first), 27)
+    batch.writeBigInt64BE(BigInt(latest), 35)
+    batch.writeBigInt64BE(producer.id, 43)
+    batch.writeInt16BE(producer.epoch, 51)
+    batch.writeInt32BE(baseSequence, 53)
+    batch.writeInt32BE(records.length, 57)
+    batch.writeUInt32BE(this.#crc32c(batch.subarray(ATTRIBUTES_AT)), CRC_AT)
+    return batch
+  }
+
+  #writeRecords(records: readonly SinkRecord[]): number {
+    const base = records[0]?.timestampMs ?? 0
+    let at = BATCH_HEADER_BYTES
+    for (let i = 0; i < records.length; i++) {
+      const record = records[i] as SinkRecord
+      const { key, value, headers } = record
+      const names = Object.keys(headers)
+      // If every header is ASCII this is the size; with other characters it is too small, at most by a factor of three.
+      let guess = 8 + key.length + value.length
+      let most = guess + RECORD_OVERHEAD_BYTES
+      for (const name of names) {
+        const length = name.length + (headers[name] as string).length
+        guess += length + 2
+        most += 3 * length + HEADER_OVERHEAD_BYTES
+      }
+      if (at + most > this.#scratch.length) this.#grow(at, most)
+      const scratch = this.#scratch
+      const start = at + varintBytes(guess)
+      let pos = start
+      scratch[pos++] = 0
+      pos = writeVarint(scratch, pos, record.timestampMs - base)
+      pos = writeVarint(scratch, pos, i)
+      pos = writeVarint(scratch, pos, key.length)
+      scratch.set(key, pos)
+      pos = writeVarint(scratch, pos + key.length, value.length)
+      scratch.set(value, pos)
+      pos = writeVarint(scratch, pos + value.length, names.length)
+      for (const name of names) {
+        const encoded = this.#encodedName(name)
+        scratch.set(encoded, pos)
+        pos = writeText(scratch, pos + encoded.length, headers[name] as string)
+      }
+      const length = pos - start
+      const begin = at + varintBytes(length)
+      if (begin !== start) scratch.copyWithin(begin, start, pos)
+      writeVarint(scratch, at, length)
+      at = begin + length
+    }
+    return at
+  }
+
+  /** Length and UTF-8 of a header's name. */
+  #encodedName(name: string): Buffer {
+    let encoded = this.#names.get(name)
+    if (encoded === undefined) {
+      if (this.#names.size >= NAMES_KEPT) this.#names.clear()
+      const room = Buffer.alloc(3 * name.length + HEADER_OVERHEAD_BYTES)
+      encoded = Buffer.from(room.subarray(0, writeText(room, 0, name)))
+      this.#names.set(name, encoded)
+    }
+    return encoded
+  }
+
+  #grow(used: number, needed: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.#scratch.length, used + needed))
+    larger.set(this.#scratch.subarray(0, used))
+    this.#scratch = larger
+  }
+}
+
+/** How many bytes `writeVarint` takes for a number that is not negative. */
+function varintBytes(value: number): number {
+  if (value < 64) return 1
+  if (value < 8_192) return 2
+  if (value < 1_048_576) return 3
+  return value < 134_217_728 ? 4 : 5
+}
+
+/** Zigzag varint of a safe integer; returns the position after it. */
+function writeVarint(target: Buffer, at: number, value: number): number {
+  let pos = at
+  let rest = value < 0 ? -2 * value - 1 : 2 * value
+  while (rest > 0x7fffffff) {
+    target[pos++] = (rest % 128) | 0x80
+    rest = Math.floor(rest / 128)
+  }
+  while (rest > 0x7f) {
+    target[pos++] = (rest & 0x7f) | 0x80
+    rest >>>= 7
+  }
+  target[pos++] = rest
+  return pos
+}
+
+/** Length and UTF-8 of a text. The loop beats `Buffer.write` for the short ASCII that headers are. */
+function writeText(target: Buffer, at: number, text: string): number {
+  const { length } = text
+  if (length < 64) {
+    let pos = at + 1
+    let i = 0
+    for (; i < length; i++) {
+      const code = text.charCodeAt(i)
+      if (code > 0x7f) break
+      target[pos++] = code
+    }
+    if (i === length) {
+      target[at] = 2 * length
+      return pos
+    }
+  }
+  const bytes = Buffer.byteLength(text)
+  const pos = writeVarint(target, at, bytes)
+  return pos + target.write(text, pos)
+}
