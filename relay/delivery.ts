@@ -1,7 +1,10 @@
+import { isTopicName } from './config/routes.ts'
+import { BlockedKeys, causeOfFault, type DeadLetterNote, toDeadLetters } from './dead-letter.ts'
 import type { Destination, DestinationEvents, Entry } from './entry.ts'
 import { HandlerLanes } from './handler-lanes.ts'
 import { type LaneDeps, type LaneTrouble, TopicLanes } from './lanes.ts'
-import type { Clock, SinkDecision, SinkFault } from './policy.ts'
+import { formatLsn } from './lsn.ts'
+import { backoffMs, type Clock, type SinkDecision, type SinkFault } from './policy.ts'
 import { createRouter, type Target } from './router.ts'
 import type { Sink, SinkRecord } from './sink/sink.ts'
 import { SinkGate } from './sink/sink-gate.ts'
@@ -11,6 +14,8 @@ import type { RelayLogger, RelayObserver, RelaySettings, Route } from './types.t
 const REFRESH_MS = 30_000
 /** A fault that goes on is said again this often, milliseconds. */
 const SAY_AGAIN_MS = 30_000
+/** Room in a dead letter's record for its key, its headers and the batch around it. */
+const DEAD_LETTER_OVERHEAD_BYTES = 20_000
 
 /**
  * From entries to durable records: routes each to its topic's lanes or to a user's handler, and keeps the one producer.
@@ -25,6 +30,9 @@ export class Delivery implements Destination {
   readonly #waking = new Set<() => void>()
   readonly #laneDeps: LaneDeps
   readonly #refreshTimer: NodeJS.Timeout
+  readonly #blocked = new BlockedKeys()
+  /** Until the blocked keys are known nothing may be produced. */
+  #ready: Promise<void> | undefined
   #closed = false
 
   constructor(options: DeliveryOptions) {
@@ -41,6 +49,7 @@ export class Delivery implements Destination {
       onDone: (batch) => options.events.onDone(batch),
       onFault: (topic, partition, fault, decision) => this.#onFault(topic, partition, fault, decision),
     }
+    if (options.settings.deadLetter?.keys === 'block-key') this.#ready = this.#restoreBlocked()
     this.#refreshTimer = setInterval(() => {
       for (const topic of this.#topics.values()) void topic.refresh()
     }, REFRESH_MS).unref()
@@ -48,8 +57,12 @@ export class Delivery implements Destination {
 
   push(entry: Entry): void {
     const target = this.#route(entry.prefix, entry.aggregateType, entry.eventType)
-    if (target.handle) this.#handlerLanes(target.handle).push(entry)
-    else this.#topicLanes(target.topic).push(entry)
+    if (entry.deadLetter) this.#toDeadLetter(entry, entry.deadLetter)
+    else if (target.handle) this.#handlerLanes(target.handle).push(entry)
+    else if (this.#takesCause('invalid_topic') && !isTopicName(target.topic)) {
+      const detail = `"${target.topic}" is not a topic's name: up to 249 letters, digits, ".", "_" and "-"`
+      this.#toDeadLetter(entry, { cause: 'invalid_topic', detail, topic: target.topic, attempts: 0 })
+    } else this.#topicLanes(target.topic).push(entry)
   }
 
   dropUnsent(): void {
@@ -85,6 +98,7 @@ export class Delivery implements Destination {
 
   async #send(topic: string, partition: number, batch: readonly Entry[]): Promise<void> {
     const { observer, clock, hold } = this.#options
+    if (this.#ready) await this.#ready
     if (!hold.mayProduce) await hold.whenMayProduce()
     const timestampMs = Date.now()
     const records: SinkRecord[] = batch.map(({ key, value, headers }) => ({ key, value, headers, timestampMs }))
@@ -126,10 +140,73 @@ export class Delivery implements Destination {
   #topicLanes(topic: string): TopicLanes {
     let lanes = this.#topics.get(topic)
     if (!lanes) {
-      lanes = new TopicLanes(topic, this.#laneDeps)
+      // The dead-letter topic's own lanes hold what is refused: there is nowhere further down.
+      lanes = new TopicLanes(
+        topic,
+        topic === this.#options.settings.deadLetter?.topic ? this.#laneDeps : this.#factLaneDeps(),
+      )
       this.#topics.set(topic, lanes)
     }
     return lanes
+  }
+
+  #factLaneDeps(): LaneDeps {
+    const { deadLetter } = this.#options.settings
+    if (!deadLetter) return this.#laneDeps
+    return {
+      ...this.#laneDeps,
+      deadLetter: (topic, entry, fault, attempts) => {
+        const cause = causeOfFault(fault)
+        if (!this.#takesCause(cause)) return false
+        this.#toDeadLetter(entry, { cause, detail: fault.message, topic, attempts })
+        return true
+      },
+      ...(deadLetter.keys === 'block-key' && {
+        divert: (topic: string, entry: Entry) => {
+          if (!this.#blocked.isBlocked(topic, entry.key)) return false
+          const detail = 'an earlier fact of this key is a dead letter'
+          this.#toDeadLetter(entry, { cause: 'key_blocked', detail, topic, attempts: 0 })
+          return true
+        },
+      }),
+    }
+  }
+
+  #takesCause(cause: DeadLetterNote['cause']): boolean {
+    return this.#options.settings.deadLetter?.causes.includes(cause) ?? false
+  }
+
+  #toDeadLetter(entry: Entry, note: DeadLetterNote): void {
+    const { settings, events, logger, observer } = this.#options
+    const { topic, keys } = settings.deadLetter as NonNullable<RelaySettings['deadLetter']>
+    if (keys === 'block-key' && note.cause !== 'malformed') this.#blocked.block(note.topic, entry.key, entry.id)
+    const letters = toDeadLetters(entry, note, settings.sendBytes - DEAD_LETTER_OVERHEAD_BYTES)
+    events.onReplaced(entry, letters)
+    observer.deadLettered?.(note.cause, note.topic)
+    logger.warn(
+      { cause: note.cause, id: entry.id, lsn: formatLsn(entry.messageLsn), topic: note.topic, parts: letters.length },
+      `dead letter: ${note.detail}`,
+    )
+    const lanes = this.#topicLanes(topic)
+    for (const letter of letters) lanes.push(letter)
+  }
+
+  /** Reads the dead-letter topic from its beginning; goes on trying, because an opened key cannot be closed again. */
+  async #restoreBlocked(): Promise<void> {
+    const { sink, settings, logger } = this.#options
+    const { topic } = settings.deadLetter as NonNullable<RelaySettings['deadLetter']>
+    for (let attempt = 1; !this.#closed; attempt++) {
+      try {
+        await sink.readAll?.(topic, (record) => this.#blocked.restore(record))
+        break
+      } catch (error) {
+        if ((error as SinkFault).kind === 'topicMissing') break
+        this.#say('blocked keys', { topic }, `the blocked keys could not be read back yet: ${(error as Error).message}`)
+        await this.#delay(backoffMs(attempt))
+      }
+    }
+    logger.info({ topic }, 'read back which keys are blocked by dead letters')
+    this.#ready = undefined
   }
 
   #handlerLanes(handle: NonNullable<Target['handle']>): HandlerLanes {
@@ -178,7 +255,7 @@ export class Delivery implements Destination {
 
 export interface DeliveryOptions {
   readonly sink: Sink
-  readonly settings: Pick<RelaySettings, 'sendRecords' | 'sendBytes' | 'kafka'>
+  readonly settings: Pick<RelaySettings, 'sendRecords' | 'sendBytes' | 'kafka' | 'deadLetter'>
   readonly routes: readonly Route[]
   readonly logger: RelayLogger
   readonly observer: RelayObserver

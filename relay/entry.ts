@@ -1,3 +1,4 @@
+import type { DeadLetterNote } from './dead-letter.ts'
 import type { LedgerUnit } from './ledger.ts'
 import type { Lsn } from './lsn.ts'
 
@@ -5,6 +6,8 @@ import type { Lsn } from './lsn.ts'
 export interface Entry {
   /** The unit of the ledger that waits for it. */
   readonly unit: LedgerUnit
+  /** The fact's id, its own or derived. */
+  readonly id: string
   readonly prefix: string
   readonly aggregateType: string
   readonly eventType: string
@@ -21,6 +24,10 @@ export interface Entry {
   readonly receivedAtMs: number
   /** What it counts for in the window. */
   readonly bytes: number
+  /** False for all but the last part of a dead letter in parts: only that one settles the fact. */
+  readonly settles: boolean
+  /** Why it goes to the dead-letter topic instead of where it would have gone. */
+  readonly deadLetter?: DeadLetterNote | undefined
 }
 
 /** Where entries go: lanes, a handler's queue, a subscription. */
@@ -37,4 +44,6 @@ export interface DestinationEvents {
   onDone(entries: readonly Entry[]): void
   /** These entries were forgotten by `dropUnsent`. */
   onDropped(entries: readonly Entry[]): void
+  /** `by` takes the place of `entry`: a dead letter, perhaps in parts. */
+  onReplaced(entry: Entry, by: readonly Entry[]): void
 }

@@ -29,7 +29,7 @@ interface KeyQueue {
  */
 export class HandlerLanes implements Destination {
   readonly #handle: Handler
-  readonly #events: DestinationEvents
+  readonly #events: Pick<DestinationEvents, 'onDone' | 'onDropped'>
   readonly #clock: Clock
   readonly #delay: (ms: number) => Promise<void>
   readonly #onFailure: (entry: Entry, error: unknown, attempt: number) => void
@@ -45,7 +45,7 @@ export class HandlerLanes implements Destination {
 
   constructor(options: {
     readonly handle: Handler
-    readonly events: DestinationEvents
+    readonly events: Pick<DestinationEvents, 'onDone' | 'onDropped'>
     readonly clock: Clock
     /** Resolves after `ms`, or at once when the relay stops. */
     readonly delay: (ms: number) => Promise<void>

@@ -94,7 +94,7 @@ export class Intake implements SourceEvents {
     const ledger = this.#ledger
     if (!ledger) return
     let moved = false
-    for (const entry of entries) if (ledger.settle(entry.unit, 1)) moved = true
+    for (const entry of entries) if (entry.settles && ledger.settle(entry.unit, 1)) moved = true
     if (moved) this.#session?.confirm(ledger.confirmableLsn, true)
     this.#checkDrained()
   }

@@ -21,6 +21,10 @@ export interface LaneDeps {
   onFault(topic: string, partition: number | undefined, fault: SinkFault, decision: SinkDecision): void
   /** Resolves after `ms`, or at once when the lanes are closed. */
   delay(ms: number): Promise<void>
+  /** Takes a record that can never be produced out of the lane's hands; false: hold it. Absent: hold. */
+  deadLetter?(topic: string, entry: Entry, fault: SinkFault, attempts: number): boolean
+  /** Takes a fact whose key is blocked by an earlier dead letter; false: it is not blocked. */
+  divert?(topic: string, entry: Entry): boolean
 }
 
 /** Why facts of a topic do not get through, for health and logs. */
@@ -87,6 +91,7 @@ export class Lane {
     this.#running = true
     while (!this.#closed && this.#queue.length > 0) {
       const batch = this.#take()
+      if (batch.length === 0) continue
       this.#batch = batch
       this.#sendingSinceMs = this.#deps.clock.nowMs()
       const durable = await this.#sendUntilDurable(batch)
@@ -110,7 +115,12 @@ export class Lane {
       count++
       size += entry.bytes
     }
-    return this.#queue.splice(0, count)
+    const batch = this.#queue.splice(0, count)
+    const { divert } = this.#deps
+    if (!divert) return batch
+    const kept = batch.filter((entry) => !divert(this.#topic, entry))
+    if (kept.length < batch.length && this.#singles > 0) this.#singles -= batch.length - kept.length
+    return kept
   }
 
   async #sendUntilDurable(batch: readonly Entry[]): Promise<boolean> {
@@ -127,6 +137,10 @@ export class Lane {
           // Refused whole, nothing of it was written: find the record at fault by sending one at a time.
           this.#queue = [...batch, ...this.#queue]
           this.#singles = batch.length
+          return false
+        }
+        if (decision.action === 'isolate' && this.#deps.deadLetter?.(this.#topic, batch[0] as Entry, fault, attempt)) {
+          if (this.#singles > 0) this.#singles--
           return false
         }
         await this.#deps.delay(decision.delayMs)

@@ -22,6 +22,8 @@ const ENTRY_OVERHEAD_BYTES = 600
 /** `0a 24` and 36 characters. */
 const PREPENDED_ID_BYTES = 38
 
+const EMPTY = Buffer.alloc(0)
+
 const scan = createEnvelopeScan()
 
 /**
@@ -48,6 +50,7 @@ export function interpretMessage(message: IncomingMessage): Entry {
   const headers = recordHeaders(scan, id, messageLsn)
   return {
     unit: message.register(),
+    id,
     prefix,
     aggregateType,
     eventType,
@@ -59,6 +62,34 @@ export function interpretMessage(message: IncomingMessage): Entry {
     commitTimeMicros: message.commitTimeMicros,
     receivedAtMs: message.receivedAtMs,
     bytes: value.length + ENTRY_OVERHEAD_BYTES,
+    settles: true,
+  }
+}
+
+/** A message that is not a fact, as an entry for the dead-letter topic: its raw bytes, and why. */
+export function interpretOrDeadLetter(message: IncomingMessage): Entry {
+  try {
+    return interpretMessage(message)
+  } catch (error) {
+    if (!(error instanceof RelayHaltError) || error.code !== 'FACTLIB_MALFORMED_FACT') throw error
+    const { content, prefix, messageLsn } = message
+    return {
+      unit: message.register(),
+      id: deriveFactId({ systemId: message.systemId, messageLsn, prefix, content }),
+      prefix,
+      aggregateType: '',
+      eventType: '',
+      key: EMPTY,
+      value: Buffer.from(content),
+      headers: Object.create(null),
+      messageLsn,
+      transactional: message.transactional,
+      commitTimeMicros: message.commitTimeMicros,
+      receivedAtMs: message.receivedAtMs,
+      bytes: content.length + ENTRY_OVERHEAD_BYTES,
+      settles: true,
+      deadLetter: { cause: 'malformed', detail: error.message, topic: '', attempts: 0 },
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import { createKafkajsSink } from './kafka/kafkajs.ts'
 import { parseLsn } from './lsn.ts'
 import { silentLogger, silentObserver } from './observer.ts'
 import { backoffMs } from './policy.ts'
-import { interpretMessage, interpretOrForeign } from './record.ts'
+import { interpretMessage, interpretOrDeadLetter, interpretOrForeign } from './record.ts'
 import type { Sink } from './sink/sink.ts'
 import { SlotReader } from './slot-reader.ts'
 import { createWalSource } from './source/wal/wal-source.ts'
@@ -51,7 +51,11 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
       },
       whenMayProduce: () => reader.whenMayProduce(),
     },
-    events: { onDone: (entries) => reader.done(entries), onDropped: (entries) => reader.dropped(entries) },
+    events: {
+      onDone: (entries) => reader.done(entries),
+      onDropped: (entries) => reader.dropped(entries),
+      onReplaced: (entry, by) => reader.replaced(entry, by),
+    },
   })
   const reader = new SlotReader({
     source: createWalSource({ ...settings, logger }),
@@ -62,7 +66,7 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
     logger,
     observer,
     accepts: everyPrefix ? () => true : (prefix) => prefixes.has(prefix),
-    interpret: everyPrefix ? interpretOrForeign : interpretMessage,
+    interpret: interpreter(settings),
     destination: delivery,
   })
   const sinkWatch = watchSink(sink, logger)
@@ -102,6 +106,12 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
       await this.stop()
     },
   }
+}
+
+/** What to make of a message that cannot be read: foreign under `*`, else a dead letter, else a halt. */
+function interpreter({ prefixes, deadLetter }: RelaySettings) {
+  if (prefixes.includes('*')) return interpretOrForeign
+  return deadLetter?.causes.includes('malformed') ? interpretOrDeadLetter : interpretMessage
 }
 
 /** Connects, goes on trying, and looks now and then: an idle relay whose Kafka is away must not say that it is well. */

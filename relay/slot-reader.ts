@@ -126,6 +126,12 @@ export class SlotReader {
     this.#window.remove(entries.length, bytes)
   }
 
+  /** The destination says: these stand for that one now. */
+  replaced(entry: Entry, by: readonly Entry[]): void {
+    for (const each of by) this.#window.add(each.bytes)
+    this.dropped([entry])
+  }
+
   async #stop(): Promise<void> {
     if (isOver(this.#phase)) return
     this.#dispatch('stop')

@@ -1,5 +1,6 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Fact } from '../src/fact.ts'
+import type { DeadLetterSettings } from './dead-letter.ts'
 
 /** One server of a `DatabaseTarget`. */
 export interface DatabaseHost {
@@ -77,6 +78,8 @@ export interface RelaySettings {
   /** Limits of one produce request; one lane has one request in flight. */
   readonly sendRecords: number
   readonly sendBytes: number
+  /** Absent: what can never be produced holds its lane, and what cannot be read halts the relay. */
+  readonly deadLetter?: DeadLetterSettings
   /** Milliseconds that SIGTERM waits for the window to drain. */
   readonly drainTimeoutMs: number
 }
@@ -126,6 +129,7 @@ export interface RelayObserver {
   produced(topic: string, records: number, seconds: number): void
   produceFailed(topic: string, errorType: string): void
   replicationError(slot: string, errorType: string): void
+  deadLettered?(cause: string, topic: string): void
 }
 
 export type RelayHealth = { readonly ok: true } | { readonly ok: false; readonly reason: string }

@@ -2,9 +2,11 @@
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { isFactlibError } from '../../src/errors.ts'
 import { checkPrefix } from '../../src/fact-rules.ts'
+import { DEAD_LETTER_CAUSES, type DeadLetterSettings } from '../dead-letter.ts'
 import type { DatabaseTarget, KafkaTarget, RelaySettings, Route } from '../types.ts'
 import { parseDatabaseUrl } from './database-url.ts'
 import type { RelayOptionKey } from './options.ts'
+import { isTopicName } from './routes.ts'
 import type { OptionValue } from './values.ts'
 
 /** Option values that were found, by key. */
@@ -34,6 +36,7 @@ export function buildSettings(known: Known, context: BuildContext): RelaySetting
   const database = readDatabase(known, context)
   checkNames(known, problems)
   const kafka = buildKafka(known, context)
+  const deadLetter = buildDeadLetter(known, problems)
   if (problems.length > 0 || database === undefined) return undefined
   return {
     prefixes,
@@ -44,6 +47,7 @@ export function buildSettings(known: Known, context: BuildContext): RelaySetting
     slotFailover: known.get<boolean>('slotFailover')!,
     acceptGap: known.get<boolean>('acceptGap')!,
     kafka,
+    ...(deadLetter === undefined ? {} : { deadLetter }),
     windowFacts: known.get<number>('windowFacts')!,
     windowBytes: known.get<number>('windowBytes')!,
     sendRecords: known.get<number>('sendRecords')!,
@@ -242,4 +246,29 @@ function checkCertificates(
       `${names} cannot be used (${(error as NodeJS.ErrnoException).code ?? 'unknown reason'}): do the certificate and the key belong together, and is the key not encrypted?`,
     )
   }
+}
+
+function buildDeadLetter(known: Known, problems: string[]): DeadLetterSettings | undefined {
+  const topic = known.get<string>('deadLetterTopic')
+  const causes = known.get<readonly string[]>('deadLetterCauses') ?? []
+  const unknown = causes.filter(
+    (cause) => cause === 'key_blocked' || !(DEAD_LETTER_CAUSES as readonly string[]).includes(cause),
+  )
+  if (unknown.length > 0)
+    problems.push(
+      `${known.name('deadLetterCauses')} has no cause "${unknown.join('", "')}": take malformed, too_large, invalid_topic, refused`,
+    )
+  const keys = known.get<DeadLetterSettings['keys']>('deadLetterKeys')!
+  if (topic === undefined) {
+    if (!known.isDefault('deadLetterKeys') || !known.isDefault('deadLetterCauses'))
+      problems.push(
+        `${known.name('deadLetterTopic')} is not set, so ${known.name('deadLetterKeys')} and ${known.name('deadLetterCauses')} mean nothing: set it, or leave them out`,
+      )
+    return undefined
+  }
+  if (!isTopicName(topic))
+    problems.push(
+      `${known.name('deadLetterTopic')} is no name of a Kafka topic: up to 249 letters, digits, ".", "_" and "-"`,
+    )
+  return { topic, causes: causes as DeadLetterSettings['causes'], keys }
 }

@@ -2,6 +2,9 @@ import kafkajs, { type Admin, type Kafka, type logLevel, type Producer } from 'k
 import { type Sink, SinkError } from '../sink/sink.ts'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
 import { isDuplicateSequence, toSinkError } from './kafkajs-errors.ts'
+import { readAllRecords } from './kafkajs-reader.ts'
+
+export type { Admin, Kafka }
 
 // The only file that imports kafkajs. It is CommonJS: named imports of values do not work from ESM in every bundler.
 const { Kafka: KafkaClient, CompressionTypes, logLevel: LogLevel } = kafkajs
@@ -99,6 +102,11 @@ export function createKafkajsSink(options: {
       return count
     },
 
+    async readAll(topic, onRecord) {
+      await sink.connect()
+      await readAllRecords(kafka, admin as Admin, topic, onRecord)
+    },
+
     async createTopic(topic, partitions, replicationFactor) {
       await sink.connect()
       try {
@@ -158,12 +166,13 @@ export function createKafkajsSink(options: {
   return sink
 }
 
+/** A client, with a SASL object of its own: kafkajs writes into it. */
 function createClient(target: KafkaTarget, logger: RelayLogger): Kafka {
   return new KafkaClient({
     clientId: target.clientId,
     brokers: [...target.brokers],
     ...(target.tls === false ? {} : { ssl: target.tls }),
-    ...(target.sasl === undefined ? {} : { sasl: target.sasl as never }),
+    ...(target.sasl === undefined ? {} : { sasl: { ...target.sasl } as never }),
     connectionTimeout: 3_000,
     authenticationTimeout: 8_000,
     requestTimeout: 8_000,

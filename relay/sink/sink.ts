@@ -8,6 +8,16 @@ export interface SinkRecord {
   readonly timestampMs: number
 }
 
+/** A record read back. */
+export interface StoredRecord {
+  readonly partition: number
+  readonly offset: bigint
+  readonly key: Buffer
+  readonly value: Buffer
+  readonly headers: Readonly<Record<string, string>>
+  readonly timestampMs: number
+}
+
 /**
  * What failed, in the words of a decision (relay/policy.ts), not of a client's library:
  *
@@ -53,6 +63,8 @@ export interface Sink {
   partitionCount(topic: string): Promise<number>
   createTopic(topic: string, partitions: number, replicationFactor: number): Promise<void>
   send(topic: string, partition: number, records: readonly SinkRecord[]): Promise<void>
+  /** Hands over every record of a topic from its beginning to its end as it is now, each partition in order. Needed for `block-key` only. */
+  readAll?(topic: string, onRecord: (record: StoredRecord) => void): Promise<void>
   /** A new producer in place of one that cannot go on. Called only while no `send` is open. */
   renew(): Promise<void>
   /** Closes within 10 s, whatever the brokers do. Never rejects. */

@@ -9,6 +9,7 @@ export function entry(aggregateId: string, eventType = 'thing.happened', over: P
   const value = Buffer.from(encodeFact(fact))
   return {
     unit: { ledger: new Ledger(ZERO_LSN), pending: 1, endLsn: undefined },
+    id: fact.id,
     prefix: 'shop',
     aggregateType: 'thing',
     eventType,
@@ -20,6 +21,7 @@ export function entry(aggregateId: string, eventType = 'thing.happened', over: P
     commitTimeMicros: 1n,
     receivedAtMs: 0,
     bytes: value.length,
+    settles: true,
     ...over,
   }
 }
