@@ -170,8 +170,8 @@ describe('problems, each by the name that the user wrote', () => {
     ['a port', /^WAL_HEALTH_PORT must be a whole number from 0 to 65535, but is "70000"/, { WAL_HEALTH_PORT: '70000' }],
     [
       'a choice',
-      /^KAFKA_COMPRESSION must be one of none, gzip, but is "gzp"; did you mean "gzip"/,
-      { KAFKA_COMPRESSION: 'gzp' },
+      /^SLOT_CREATE must be one of first, always, never, but is "frist"; did you mean "first"/,
+      { SLOT_CREATE: 'frist' },
     ],
     ['a boolean', /^KAFKA_CREATE_TOPICS must be true or false, but is "maybe"/, { KAFKA_CREATE_TOPICS: 'maybe' }],
     ['a slot name', /^REPLICATION_SLOT_NAME must be 1 to 63 lower-case/, { REPLICATION_SLOT_NAME: 'My-Slot' }],
