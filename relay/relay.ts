@@ -1,5 +1,5 @@
 import { Delivery } from './delivery.ts'
-import { createKafkajsSink } from './kafka/kafkajs.ts'
+import { openKafkaSink } from './kafka/open-sink.ts'
 import { parseLsn } from './lsn.ts'
 import { silentLogger, silentObserver } from './observer.ts'
 import { backoffMs } from './policy.ts'
@@ -34,7 +34,8 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
   const observer = parts.observer ?? silentObserver
   const routes = parts.routes ?? []
   const clock = { nowMs: () => performance.now() }
-  const sink = parts.sink ?? createKafkajsSink({ target: settings.kafka, logger })
+  const kafka = parts.sink ? undefined : openKafkaSink({ target: settings.kafka, logger })
+  const sink = parts.sink ?? (kafka as Sink)
   const everyPrefix = settings.prefixes.includes('*')
   const prefixes = new Set(settings.prefixes)
 
@@ -85,7 +86,8 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
     get phase() {
       return reader.phase
     },
-    start() {
+    async start() {
+      await kafka?.open()
       sinkWatch.start()
       return reader.start()
     },

@@ -1,5 +1,6 @@
 /** `factlib-relay run`: HTTP, relay and signals, until the relay has stopped. */
 import { constants } from 'node:os'
+import { isFactlibError } from '../../src/errors.ts'
 import type { RelayConfiguration } from '../config/settings.ts'
 import { startHttp } from '../ops/http.ts'
 import { createLogger } from '../ops/logger.ts'
@@ -15,7 +16,8 @@ const STOP_MARGIN_MS = 5_000
 /**
  * Runs the relay; resolves to the exit code.
  *
- * @throws ConfigurationError when a port is taken; the relay was not started then.
+ * @throws ConfigurationError when a port is taken, or this Node.js cannot run what the settings ask for; the relay was not
+ * started then.
  */
 export async function run(configuration: RelayConfiguration): Promise<number> {
   const { settings, routes, http: ports, nameOf } = configuration
@@ -69,6 +71,7 @@ export async function run(configuration: RelayConfiguration): Promise<number> {
     await running.stop()
   })
   const outcome = await running.whenStopped()
+  if (isFactlibError(startError, 'FACTLIB_BAD_CONFIGURATION')) throw startError
   const error = outcome.error ?? (stopRequested ? undefined : startError)
   const exitCode = outcome.exitCode === EXIT.stopped && error !== undefined ? EXIT.internal : outcome.exitCode
   if (error === undefined) logger.info({ exitCode }, 'stopped')

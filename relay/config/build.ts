@@ -128,6 +128,7 @@ function buildKafka(known: Known, context: BuildContext): KafkaTarget {
     brokers,
     tls,
     ...(sasl === undefined ? {} : { sasl }),
+    client: known.get<NonNullable<KafkaTarget['client']>>('kafkaClient') ?? 'auto',
     compression: known.get<KafkaTarget['compression']>('kafkaCompression') ?? 'none',
     ...(createTopics
       ? {
