@@ -13,6 +13,7 @@ export class ControlConnection implements QueryClient {
   readonly #config: ClientConfig
   readonly #onServerStopping: () => void
   #client: Promise<pg.Client> | undefined
+  #last: Promise<unknown> = Promise.resolve()
   #closed = false
 
   constructor(config: ClientConfig, onServerStopping: () => void) {
@@ -20,7 +21,14 @@ export class ControlConnection implements QueryClient {
     this.#onServerStopping = onServerStopping
   }
 
-  async query(text: string, values: unknown[] = []): Promise<{ rows: Record<string, unknown>[] }> {
+  query(text: string, values: unknown[] = []): Promise<{ rows: Record<string, unknown>[] }> {
+    // One after another: a client of pg warns of two at once, and its next major version refuses them.
+    const answer = this.#last.then(() => this.#query(text, values))
+    this.#last = answer.catch(() => {})
+    return answer
+  }
+
+  async #query(text: string, values: unknown[]): Promise<{ rows: Record<string, unknown>[] }> {
     if (this.#closed) throw new Error('the control connection is closed')
     this.#client ??= this.#connect()
     const client = await this.#client
