@@ -5,7 +5,10 @@ import type { Codec } from './record-batch.ts'
 
 /** zstd came with Node.js 22.15; the types are those of Node.js 20. */
 type ZstdCompress = (bytes: Uint8Array) => Buffer
-const zstdCompressSync = (zlib as unknown as { zstdCompressSync?: ZstdCompress }).zstdCompressSync
+const { zstdCompressSync, zstdDecompressSync } = zlib as unknown as {
+  readonly zstdCompressSync?: ZstdCompress
+  readonly zstdDecompressSync?: ZstdCompress
+}
 
 export interface Compression {
   readonly codec: Codec
@@ -21,6 +24,11 @@ export function kafkajsCodecs(): readonly Codec[] {
 export function compressZstd(bytes: Uint8Array): Buffer {
   if (!zstdCompressSync) throw new ConfigurationError(['KAFKA_COMPRESSION=zstd needs Node.js 22.15 or newer'])
   return zstdCompressSync(bytes)
+}
+
+export function decompressZstd(bytes: Uint8Array): Buffer {
+  if (!zstdDecompressSync) throw new ConfigurationError(['zstd needs Node.js 22.15 or newer'])
+  return zstdDecompressSync(bytes)
 }
 
 /**

@@ -1,17 +1,39 @@
 import kafkajs, { type Admin, type Kafka, type logLevel, type Producer } from 'kafkajs'
 import { type Sink, SinkError } from '../sink/sink.ts'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
+import { compressZstd, decompressZstd } from './compression.ts'
 import { isDuplicateSequence, toSinkError } from './kafkajs-errors.ts'
 import { readAllRecords } from './kafkajs-reader.ts'
+import { settle, withLimit } from './with-limit.ts'
 
 export type { Admin, Kafka }
 
 // The only file that imports kafkajs. It is CommonJS: named imports of values do not work from ESM in every bundler.
-const { Kafka: KafkaClient, CompressionTypes, logLevel: LogLevel } = kafkajs
+const { Kafka: KafkaClient, CompressionCodecs, CompressionTypes, logLevel: LogLevel } = kafkajs
+
+// kafkajs has only gzip; zstd is Node's. Process-wide, so a codec that somebody else has given it stays.
+try {
+  CompressionCodecs[CompressionTypes.ZSTD]()
+} catch {
+  CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+    compress: async (encoder: { readonly buffer: Buffer }) => compressZstd(encoder.buffer),
+    decompress: async (bytes: Buffer) => decompressZstd(bytes),
+  })
+}
+const COMPRESSION = {
+  none: CompressionTypes.None,
+  gzip: CompressionTypes.GZIP,
+  snappy: CompressionTypes.Snappy,
+  lz4: CompressionTypes.LZ4,
+  zstd: CompressionTypes.ZSTD,
+} as const
 
 /** Past this a send is given up as unknown and the producer is renewed (kafkajs can hang in its lock for ever). */
 const SEND_WATCHDOG_MS = 120_000
 const CLOSE_LIMIT_MS = 10_000
+const METADATA_MAX_AGE_MS = 30_000
+/** Half of the sequences that a producer has for a partition: past the end kafkajs fails for ever (it does not go round). */
+const RECORDS_PER_PRODUCER = 2 ** 30
 
 /**
  * The sink over kafkajs 2.2.4: an idempotent producer, one explicit topic-partition a send, the acknowledgement checked.
@@ -26,11 +48,18 @@ export function createKafkajsSink(options: {
   readonly logger: RelayLogger
   /** Milliseconds; for tests. Default 120,000. */
   readonly sendWatchdogMs?: number
+  /** Records of one partition after which the producer is replaced; for tests. Default 2^30. */
+  readonly recordsPerProducer?: number
 }): Sink {
   const { target, logger } = options
   const watchdogMs = options.sendWatchdogMs ?? SEND_WATCHDOG_MS
   const kafka = createClient(target, logger)
-  const compression = target.compression === 'gzip' ? CompressionTypes.GZIP : CompressionTypes.None
+  const compression = COMPRESSION[target.compression]
+  const recordsPerProducer = options.recordsPerProducer ?? RECORDS_PER_PRODUCER
+  /** Records that this producer has written, by topic-partition. */
+  const written = new Map<string, number>()
+  /** Since when sends to a topic-partition end with an empty acknowledgement. */
+  const emptySinceMs = new Map<string, number>()
   let admin: Admin | undefined
   let producer: Producer | undefined
   let connecting: Promise<void> | undefined
@@ -41,7 +70,7 @@ export function createKafkajsSink(options: {
       idempotent: true,
       maxInFlightRequests: 5,
       allowAutoTopicCreation: false,
-      metadataMaxAge: 30_000,
+      metadataMaxAge: METADATA_MAX_AGE_MS,
       // Every record names its partition; the relay owns the partitioner.
       createPartitioner: () => (args) => args.message.partition as number,
       retry: { retries: 5, initialRetryTime: 200, maxRetryTime: 2_000 },
@@ -130,6 +159,11 @@ export function createKafkajsSink(options: {
         timestamp: String(record.timestampMs),
       }))
       const doing = `cannot produce to ${topic}/${partition}`
+      const place = `${topic}/${partition}`
+      const count = (written.get(place) ?? 0) + records.length
+      if (written.has(place) && count > recordsPerProducer)
+        // Between two batches of this partition, so nothing of it is in doubt.
+        throw new SinkError('renew', 'SEQUENCES_USED_UP', `${doing}: this producer has written ${count} records there`)
       let answer: { partition: number; errorCode: number }[] | undefined
       try {
         answer = await withLimit(
@@ -142,25 +176,35 @@ export function createKafkajsSink(options: {
       }
       if (answer === undefined) throw new SinkError('renew', 'SEND_TIMEOUT', `${doing}: no answer in ${watchdogMs} ms`)
       const [only] = answer
-      if (answer.length !== 1 || only?.partition !== partition || only.errorCode !== 0)
-        // kafkajs resolves `[]` with nothing sent while brokers come and go.
+      if (answer.length !== 1 || only?.partition !== partition || only.errorCode !== 0) {
+        // kafkajs resolves `[]` with nothing sent while brokers come and go; when fresh metadata has not mended that,
+        // only a new producer does.
+        const since = emptySinceMs.get(place) ?? performance.now()
+        emptySinceMs.set(place, since)
         throw new SinkError(
-          'retry',
+          performance.now() - since > METADATA_MAX_AGE_MS + 5_000 ? 'renew' : 'retry',
           'EMPTY_ACKNOWLEDGEMENT',
           `${doing}: the acknowledgement does not name the partition`,
         )
+      }
+      emptySinceMs.delete(place)
+      written.set(place, count)
     },
 
     async renew() {
       logger.warn({ sink: 'kafkajs' }, 'replacing the Kafka producer')
       await disconnect()
+      written.clear()
+      emptySinceMs.clear()
       await sink.connect()
     },
 
     async close() {
       closed = true
-      await settle(connecting)
-      await disconnect()
+      await withLimit(
+        settle(connecting).then(() => disconnect()),
+        CLOSE_LIMIT_MS,
+      )
     },
   }
   return sink
@@ -183,25 +227,4 @@ function createClient(target: KafkaTarget, logger: RelayLogger): Kafka {
     logCreator: (_level: logLevel) => (entry) =>
       logger.debug({ kafkajs: entry.namespace, detail: entry.log.message }, 'kafkajs'),
   })
-}
-
-async function settle(promise: Promise<unknown> | undefined): Promise<void> {
-  try {
-    await promise
-  } catch {
-    // Closing is best effort: what failed to close is dropped with its sockets.
-  }
-}
-
-/** Resolves to undefined when the limit passes first; the timer never outlives the promise. */
-async function withLimit<T>(promise: Promise<T>, limitMs: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, limitMs, undefined)
-  })
-  try {
-    return await Promise.race([promise, limit])
-  } finally {
-    clearTimeout(timer)
-  }
 }
