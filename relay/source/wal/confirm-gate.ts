@@ -14,9 +14,9 @@ export class ConfirmGate {
   static readonly gapMs = 1_000
   static readonly idleStepBytes = 65_536n
 
-  readonly #write: ((lsn: Lsn) => Promise<void>) | undefined
+  #write: ((lsn: Lsn) => Promise<void>) | undefined
   readonly #release: (lsn: Lsn) => void
-  readonly #onFailure: (error: unknown) => void
+  readonly #onFailure: (error: unknown) => 'retry' | 'forgo'
   #rememberedLsn: Lsn
   #wantedLsn: Lsn = ZERO_LSN
   #due = false
@@ -31,7 +31,8 @@ export class ConfirmGate {
     readonly rememberedLsn: Lsn
     /** The position may be confirmed now. */
     readonly release: (lsn: Lsn) => void
-    readonly onFailure: (error: unknown) => void
+    /** `retry`: hold the position and write again. `forgo`: there is nowhere to remember any more; everything passes. */
+    readonly onFailure: (error: unknown) => 'retry' | 'forgo'
   }) {
     this.#write = options.write
     this.#rememberedLsn = options.rememberedLsn
@@ -88,8 +89,11 @@ export class ConfirmGate {
     try {
       await this.#write?.(lsn)
     } catch (error) {
-      this.#due = true
-      if (!this.#closed) this.#onFailure(error)
+      if (this.#closed) return
+      if (this.#onFailure(error) === 'forgo') {
+        this.#write = undefined
+        this.#release(this.#wantedLsn)
+      } else this.#due = true
       return
     }
     this.#rememberedLsn = lsn

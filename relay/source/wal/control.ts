@@ -13,6 +13,7 @@ export class ControlConnection implements QueryClient {
   readonly #config: ClientConfig
   readonly #onServerStopping: () => void
   #client: Promise<pg.Client> | undefined
+  #current: pg.Client | undefined
   #last: Promise<unknown> = Promise.resolve()
   #closed = false
 
@@ -50,8 +51,13 @@ export class ControlConnection implements QueryClient {
 
   async #connect(): Promise<pg.Client> {
     const client = new pg.Client(this.#config)
+    this.#current = client
     const forget = (error?: Error & { code?: string }) => {
-      this.#client = undefined
+      // A late word of an older connection is not about the present one.
+      if (this.#current === client) {
+        this.#current = undefined
+        this.#client = undefined
+      }
       if (error?.code === '57P01' && !this.#closed) this.#onServerStopping()
     }
     client.on('error', forget)

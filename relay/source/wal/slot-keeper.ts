@@ -12,6 +12,8 @@ import { type RememberedSlot, SlotMemory } from './slot-memory.ts'
 // and the guardian's look every 10 s.
 
 const WATCH_MS = 10_000
+/** No right to write, a read-only server, no such table: trying again does not help. */
+const CANNOT_REMEMBER = /^(42501|25006|42P01|3F000)$/
 /** A finding that lasts is said again this often. */
 const SAY_AGAIN_MS = 600_000
 
@@ -47,6 +49,8 @@ export class SlotKeeper {
     try {
       return await this.#memory?.read()
     } catch (error) {
+      // Anything else is an outage: better try again than go on without having looked.
+      if (!CANNOT_REMEMBER.test(String((error as { code?: unknown }).code))) throw error
       this.#forgo(error)
       return undefined
     }
@@ -58,12 +62,12 @@ export class SlotKeeper {
     const write = (confirmedLsn: Lsn, force?: boolean) =>
       (this.#memory as SlotMemory).write({ systemId, timeline, confirmedLsn }, force)
     const known = !acceptedGap && remembered?.confirmedLsn !== undefined && remembered.timeline === timeline
-    if (this.#memory && !known) write(startLsn, acceptedGap).catch((error) => this.#say('memory', notRemembered(error)))
+    if (this.#memory && !known) write(startLsn, acceptedGap).catch((error) => this.#onWriteFailed(error))
     this.#gate = new ConfirmGate({
       write: this.#memory ? write : undefined,
       rememberedLsn: known ? (remembered.confirmedLsn as Lsn) : startLsn,
       release: this.#options.release,
-      onFailure: (error) => this.#say('memory', notRemembered(error)),
+      onFailure: (error) => this.#onWriteFailed(error),
     })
     void this.#look()
   }
@@ -109,6 +113,18 @@ export class SlotKeeper {
     if (!this.#closed) this.#watchTimer = setTimeout(() => void this.#look(), WATCH_MS).unref()
   }
 
+  #onWriteFailed(error: unknown): 'retry' | 'forgo' {
+    if (CANNOT_REMEMBER.test(String((error as { code?: unknown }).code))) {
+      this.#forgo(error)
+      return 'forgo'
+    }
+    this.#say(
+      'memory',
+      `the slot's position could not be remembered, so it is not confirmed yet: ${(error as Error).message}`,
+    )
+    return 'retry'
+  }
+
   #forgo(error: unknown): void {
     this.#memory = undefined
     this.#say(
@@ -123,8 +139,4 @@ export class SlotKeeper {
     this.#said.set(code, performance.now())
     this.#options.logger.warn({ slot: this.#options.slot, code }, message)
   }
-}
-
-function notRemembered(error: unknown): string {
-  return `the slot's position could not be remembered, so it is not confirmed yet: ${(error as Error).message}`
 }

@@ -21,6 +21,11 @@ export interface PreparedSlot {
   readonly walSenderTimeoutMs: number
 }
 
+/** One of several hosts, and not the one that takes writes: try the next. */
+export class NotPrimaryError extends Error {
+  override readonly name = 'NotPrimaryError'
+}
+
 interface SlotRow {
   plugin: string | null
   slot_type: string
@@ -46,10 +51,12 @@ export async function prepareSlot(client: SimpleQueryClient, options: PrepareOpt
   const [server] = (
     await client.query(
       "SELECT current_setting('server_version_num') AS version, current_setting('wal_level') AS wal_level, " +
-        "(SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout') AS sender_timeout",
+        "(SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout') AS sender_timeout, " +
+        'pg_is_in_recovery()::text AS standby',
     )
-  ).rows as [{ version: string; wal_level: string; sender_timeout: string }]
+  ).rows as [{ version: string; wal_level: string; sender_timeout: string; standby: string }]
   checkServer(server)
+  if (options.primaryOnly && server.standby === 'true') throw new NotPrimaryError('this server is a standby')
   const identity = { systemId: BigInt(system.systemid), timeline: Number(system.timeline) }
 
   let row = await findSlot(client, slot)
@@ -90,6 +97,8 @@ export type PrepareOptions = Pick<
   RelaySettings,
   'slot' | 'publication' | 'slotCreate' | 'acceptGap' | 'slotFailover'
 > & {
+  /** With several hosts: only the one that takes writes has the slot. */
+  readonly primaryOnly: boolean
   readonly recall: () => Promise<RememberedSlot | undefined>
   readonly logger: RelayLogger
 }

@@ -132,6 +132,7 @@ export class WalSession implements SourceSession {
     this.#backendPid = inner.processID ?? undefined
     const prepared = await prepareSlot(client as unknown as SimpleQueryClient, {
       ...this.#options,
+      primaryOnly: this.#options.database.hosts.length > 1,
       recall: async () => (await this.#keeper.recall()) ?? this.#options.known,
     })
     this.#prepared = prepared

@@ -1,7 +1,7 @@
 import { connectionAttempts, mayTryAnotherHost, toPgConfig } from '../../config/pg-config.ts'
 import { SlotInUseError } from '../../errors.ts'
 import type { Source } from '../source.ts'
-import { poolerError } from './slot.ts'
+import { NotPrimaryError, poolerError } from './slot.ts'
 import type { RememberedSlot } from './slot-memory.ts'
 import { WalSession, type WalSourceOptions } from './wal-session.ts'
 
@@ -31,7 +31,7 @@ export function createWalSource(options: WalSourceOptions): Source {
         } catch (error) {
           await session.close(0)
           failure = error
-          if (session.connected) break
+          if (session.connected && !(error instanceof NotPrimaryError)) break
           if (!mayTryAnotherHost(error)) refusedBy = attempt.host
         }
       }
