@@ -30,6 +30,7 @@ import { EVENTS_IN_ORDER, readTruth } from './truth.ts'
 const LIMIT_MS = 50_000
 const LAST_ROUND = 60
 const INTERRUPTED = 130
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
 export interface DemoOptions {
   /** Leaves everything running after the verdict, until Ctrl-C. */
@@ -43,7 +44,7 @@ export async function runDemo({ keep }: DemoOptions): Promise<number> {
   const stopped = whenAskedToStop()
   let exitCode = 1
   try {
-    exitCode = await Promise.race([stopped.asked, run(keep, onEnd, stopped.asked)])
+    exitCode = await Promise.race([stopped.asked, run(keep, onEnd, stopped)])
   } catch (error) {
     console.error(styled('red', `demo failed: ${error instanceof Error ? error.message : String(error)}`))
   }
@@ -59,7 +60,7 @@ export async function runDemo({ keep }: DemoOptions): Promise<number> {
   return exitCode
 }
 
-async function run(keep: boolean, onEnd: OnEnd, asked: Promise<number>): Promise<number> {
+async function run(keep: boolean, onEnd: OnEnd, stopped: Stopped): Promise<number> {
   say('Starting PostgreSQL and Kafka')
   const prefix = process.env['FACTLIB_TEST_KAFKA_BROKERS'] ? `shop-${randomBytes(3).toString('hex')}` : 'shop'
   const servers = await openServers(prefix, AGGREGATE_TYPES, onEnd)
@@ -119,7 +120,8 @@ async function run(keep: boolean, onEnd: OnEnd, asked: Promise<number>): Promise
   const ok = await report(servers, shops, day, tally)
   if (!ok || !keep) return ok ? 0 : 1
   await printAddresses(servers, relay)
-  return Promise.race([asked, relay.whenBroken]).then(() => 0)
+  stopped.exitCode = 0
+  return Promise.race([stopped.asked, relay.whenBroken])
 }
 
 async function openShops({ databaseUrl, slot }: DemoServers, onEnd: OnEnd): Promise<Shop[]> {
@@ -193,20 +195,30 @@ function deadline(onEnd: OnEnd): Promise<never> {
   return late
 }
 
-/** Resolves to the exit code at the first SIGINT or SIGTERM; a second one ends the process at once. */
-function whenAskedToStop(): { readonly asked: Promise<number>; forget(): void } {
-  const signals = ['SIGINT', 'SIGTERM'] as const
-  let stop = (): void => {}
-  const asked = new Promise<number>((resolve) => {
-    let before = false
-    stop = () => {
-      // What was started ends with this process all the same (test/support/services/watchdog.ts).
-      if (before) process.exit(INTERRUPTED)
-      before = true
-      console.log('\nstopping')
-      resolve(INTERRUPTED)
-    }
+interface Stopped {
+  /** Resolves to `exitCode` at the first SIGINT or SIGTERM. */
+  readonly asked: Promise<number>
+  exitCode: number
+  forget(): void
+}
+
+/** A second signal ends the process at once; what was started ends with it (test/support/services/watchdog.ts). */
+function whenAskedToStop(): Stopped {
+  let resolve: (exitCode: number) => void = () => {}
+  const asked = new Promise<number>((resolveAsked) => {
+    resolve = resolveAsked
   })
-  for (const signal of signals) process.on(signal, stop)
-  return { asked, forget: () => void signals.map((signal) => process.off(signal, stop)) }
+  const stopped: Stopped = { asked, exitCode: INTERRUPTED, forget }
+  let before = false
+  const stop = (): void => {
+    if (before) process.exit(INTERRUPTED)
+    before = true
+    console.log('\nstopping')
+    resolve(stopped.exitCode)
+  }
+  for (const signal of SIGNALS) process.on(signal, stop)
+  function forget(): void {
+    for (const signal of SIGNALS) process.off(signal, stop)
+  }
+  return stopped
 }
