@@ -60,6 +60,8 @@ export async function prepareSlot(client: SimpleQueryClient, options: PrepareOpt
   const identity = { systemId: BigInt(system.systemid), timeline: Number(system.timeline) }
 
   let row = await findSlot(client, slot)
+  // First: somebody else's kind of slot may be active for ever, and there is nothing to stand by for.
+  if (row) checkSlot(row, slot, system.dbname)
   // Before anything else is looked at or opened: a relay on standby asks this every second.
   if (row?.active === 'true') throw new SlotInUseError(slot)
   const remembered = await options.recall()
@@ -70,7 +72,6 @@ export async function prepareSlot(client: SimpleQueryClient, options: PrepareOpt
   )
   const published = await publicationExists(client, publication)
   if (row) {
-    checkSlot(row, slot, system.dbname)
     if (!published)
       throw new RelayHaltError(
         'FACTLIB_PUBLICATION_MISSING',
