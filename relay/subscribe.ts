@@ -40,6 +40,7 @@ export function subscribeToSlot(options: SubscribeOptions): AsyncGenerator<Subsc
   const logger = options.logger ?? silentLogger
   const everyPrefix = settings.prefixes.includes('*')
   let queue: Entry[] = []
+  const unacknowledged = new Set<Entry>()
   let wake: () => void = () => {}
 
   const reader = new SlotReader({
@@ -58,7 +59,9 @@ export function subscribeToSlot(options: SubscribeOptions): AsyncGenerator<Subsc
         wake()
       },
       dropUnsent: () => {
-        const dropped = queue
+        // Those that were yielded, too: they come again, and an acknowledgement of the old ones means nothing any more.
+        const dropped = [...unacknowledged, ...queue]
+        unacknowledged.clear()
         queue = []
         reader.dropped(dropped)
       },
@@ -96,13 +99,11 @@ export function subscribeToSlot(options: SubscribeOptions): AsyncGenerator<Subsc
   }
 
   function subscribed(entry: Entry): SubscribedFact {
-    let open = true
+    unacknowledged.add(entry)
     return {
       ...toReceivedFact(entry),
       ack: () => {
-        if (!open) return
-        open = false
-        reader.done([entry])
+        if (unacknowledged.delete(entry)) reader.done([entry])
       },
     }
   }
