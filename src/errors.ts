@@ -32,6 +32,11 @@ export const ERROR_CODES = {
     meaning: 'The database refused the statement that writes the fact, or could not be reached; `cause` says why.',
     remedy: 'Let the transaction roll back and try all of it again. A `Fact` that was built before it keeps its id.',
   },
+  FACTLIB_UNSEEN_WRITE: {
+    className: 'UnseenWriteError',
+    meaning: 'A write would change rows of a model with mappers in a way that the adapter cannot see; it was refused.',
+    remedy: 'Write it as the message says, as separate calls in one transaction.',
+  },
   FACTLIB_BAD_CONFIGURATION: {
     className: 'ConfigurationError',
     meaning: 'A setting is missing, unknown or out of its range; `problems` lists every one. Nothing was changed.',
@@ -90,6 +95,16 @@ export class EmitError extends FactlibError {
 
   constructor(message: string, options?: ErrorOptions) {
     super('FACTLIB_EMIT_FAILED', message, options)
+  }
+}
+
+/** A write on models with mappers that the adapter cannot follow; it was refused, and its transaction cannot commit it. */
+export class UnseenWriteError extends FactlibError {
+  static override readonly kind: string = 'UnseenWriteError'
+
+  /** `message`: what cannot be seen, and what to write instead, in the words of that ORM. */
+  constructor(message: string, options?: ErrorOptions) {
+    super('FACTLIB_UNSEEN_WRITE', message, options)
   }
 }
 

@@ -41,6 +41,7 @@ export {
   InvalidFactError,
   isFactlibError,
   NotInTransactionError,
+  UnseenWriteError,
 } from './errors.ts'
 export type { SqlExecutor, SqlQuery } from './executor.ts'
 export {

@@ -39,6 +39,7 @@ describe('errors', () => {
       one,
       new errors.NotInTransactionError('x'),
       new errors.EmitError('x'),
+      new errors.UnseenWriteError('x'),
       new errors.ConfigurationError(['x']),
       new errors.DecodeError('x'),
     ]
