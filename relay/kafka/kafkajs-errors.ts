@@ -9,6 +9,8 @@ interface KafkajsErrorLike {
   readonly type?: string
   readonly code?: number | string
   readonly cause?: unknown
+  /** Of a KafkaJSAggregateError: one for each topic. */
+  readonly errors?: readonly unknown[]
 }
 
 const KIND_BY_NAME: ReadonlyMap<string, SinkFaultKind> = new Map([
@@ -20,9 +22,13 @@ const KIND_BY_NAME: ReadonlyMap<string, SinkFaultKind> = new Map([
 ])
 
 /** kafkajs wraps the error that matters in `KafkaJSNumberOfRetriesExceeded` and `KafkaJSNonRetriableError`. */
-function leaf(error: unknown): KafkajsErrorLike | undefined {
-  let current = error as KafkajsErrorLike | undefined
-  for (let depth = 0; depth < 8 && current?.cause instanceof Error; depth++) current = current.cause as KafkajsErrorLike
+function leaf(error: unknown): KafkajsErrorLike {
+  let current = error as KafkajsErrorLike
+  for (let depth = 0; depth < 8; depth++) {
+    const inner = current?.cause ?? current?.errors?.[0]
+    if (!(inner instanceof Error)) break
+    current = inner as KafkajsErrorLike
+  }
   return current
 }
 

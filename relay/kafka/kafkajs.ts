@@ -58,6 +58,8 @@ export function createKafkajsSink(options: {
   const recordsPerProducer = options.recordsPerProducer ?? RECORDS_PER_PRODUCER
   /** Records that this producer has written, by topic-partition. */
   const written = new Map<string, number>()
+  /** Partition counts as they were when this producer began to use a topic. */
+  const counts = new Map<string, number>()
   /** Since when sends to a topic-partition end with an empty acknowledgement. */
   const emptySinceMs = new Map<string, number>()
   let admin: Admin | undefined
@@ -95,6 +97,26 @@ export function createKafkajsSink(options: {
     admin = undefined
     producer = undefined
     await withLimit(Promise.all(old.map((client) => settle(client?.disconnect()))), CLOSE_LIMIT_MS)
+  }
+
+  /** kafkajs resolves `[]` for a partition that it does not know, and sends nothing. */
+  async function checkPartition(topic: string, partition: number): Promise<void> {
+    const known = counts.get(topic)
+    if (known !== undefined && partition < known) return
+    const count = await sink.partitionCount(topic)
+    if (partition >= count)
+      throw new SinkError(
+        'configuration',
+        'UNKNOWN_PARTITION',
+        `topic "${topic}" has ${count} partitions, none of them is number ${partition}`,
+      )
+    if (known !== undefined)
+      throw new SinkError(
+        'renew',
+        'PARTITIONS_ADDED',
+        `topic "${topic}" has ${count} partitions, the producer knows ${known}`,
+      )
+    counts.set(topic, count)
   }
 
   const sink: Sink = {
@@ -151,6 +173,7 @@ export function createKafkajsSink(options: {
 
     async send(topic, partition, records) {
       await sink.connect()
+      await checkPartition(topic, partition)
       const messages = records.map((record) => ({
         key: record.key,
         value: record.value,
@@ -196,6 +219,7 @@ export function createKafkajsSink(options: {
       await disconnect()
       written.clear()
       emptySinceMs.clear()
+      counts.clear()
       await sink.connect()
     },
 
