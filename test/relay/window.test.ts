@@ -34,6 +34,16 @@ describe('Window', () => {
     expect(calls).toEqual(['pause', 'resume'])
   })
 
+  it('stays paused while few facts have many bytes', () => {
+    const { window, calls } = watched({ facts: 4, bytes: 1_000 })
+    window.add(600)
+    window.add(600)
+    window.remove(1, 600)
+    expect(calls).toEqual(['pause'])
+    window.remove(1, 600)
+    expect(calls).toEqual(['pause', 'resume'])
+  })
+
   it('resumes also with a limit of one', () => {
     const { window, calls } = watched({ facts: 1, bytes: 1_000 })
     window.add(10)
