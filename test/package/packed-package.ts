@@ -105,11 +105,14 @@ export async function linkPackages(folder: string, packages: Readonly<Record<str
   }
 }
 
-/** Bytes of all files under a folder. */
-export async function sizeOf(folder: string): Promise<number> {
-  let bytes = 0
+/** Bytes that a folder takes on a disk, as `du` counts them: whole blocks, folders too. */
+export async function diskUsage(folder: string): Promise<number> {
+  let blocks = 0
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size
+    const size = entry.isFile() ? (await stat(join(entry.parentPath, entry.name))).size : BLOCK
+    blocks += Math.ceil(size / BLOCK)
   }
-  return bytes
+  return blocks * BLOCK
 }
+
+const BLOCK = 4096
