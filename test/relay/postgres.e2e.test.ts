@@ -91,7 +91,12 @@ describe.each([18, 15] as const)('on PostgreSQL %i', (version) => {
       const relay = bench.relay()
       await relay.start()
       await bench.whenAllConfirmed(relay)
-      expect(lsnText(await bench.slot.confirmedFlushLsn())).toBe(lsnText(ends.at(-1) as bigint))
+      // The end of a record is a multiple of 8: one byte more would be inside the next one. Behind our last commit only
+      // what the server said of an idle WAL may follow.
+      const confirmed = await bench.slot.confirmedFlushLsn()
+      expect(confirmed % 8n).toBe(0n)
+      expect(confirmed).toBeGreaterThanOrEqual(ends.at(-1) as bigint)
+      expect(confirmed).toBeLessThan((ends.at(-1) as bigint) + 65_536n)
       await relay.stop()
     }
     const records = await readTopic(bench.brokers, `${bench.prefix}.order`)
