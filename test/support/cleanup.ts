@@ -5,7 +5,10 @@ type Cleanup = () => Promise<void> | void
 const ofFile: Cleanup[] = []
 
 // Registered while the test file is collected, so before any hook of the file: vitest runs it after all of them.
-afterAll(async () => {
+if (process.env['VITEST']) afterAll(runCleanups)
+
+/** Clears away what is registered, for a program that is not run by vitest (`npm run chaos`); vitest does it by itself. */
+export async function runCleanups(): Promise<void> {
   const failures: unknown[] = []
   for (const cleanup of ofFile.splice(0).reverse()) {
     try {
@@ -18,7 +21,7 @@ afterAll(async () => {
   if (failures.length > 1) {
     throw new AggregateError(failures, failures.map((failure) => String(failure)).join('\n'))
   }
-})
+}
 
 /**
  * Has a resource cleared away by whoever asked for it: at the end of the running test, or of the file when called in

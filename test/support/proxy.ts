@@ -11,6 +11,9 @@ export interface ProxyTarget {
 /** `toServer`: what the client sends; `toClient`: what the server sends. */
 export type Direction = 'toServer' | 'toClient'
 
+/** Sees the bytes of one connection as they come in, before any fault of the proxy touches them. */
+export type ProxyTap = (direction: Direction, chunk: Buffer) => void
+
 export interface TestProxy {
   readonly port: number
   /** Where new connections go. May be set later: a connection before that is refused. */
@@ -34,14 +37,15 @@ export interface TestProxy {
 }
 
 /**
- * A TCP proxy on a free loopback port, for faults of the network; closed at the end of the test or file.
+ * A TCP proxy on a free loopback port, for faults of the network; closed at the end of the test or file. `tap` is called once
+ * for each connection.
  *
  * @example
  * const proxy = await startProxy({ port: postgres.port })
  * proxy.blackhole(true)
  */
-export async function startProxy(target?: ProxyTarget): Promise<TestProxy> {
-  const proxy = new TcpProxy(target)
+export async function startProxy(target?: ProxyTarget, tap?: () => ProxyTap): Promise<TestProxy> {
+  const proxy = new TcpProxy(target, tap)
   await proxy.listen()
   registerCleanup(() => proxy.close())
   return proxy
@@ -54,12 +58,14 @@ class TcpProxy implements TestProxy {
   readonly #server = createServer((client) => this.#accept(client))
   readonly #pairs = new Set<readonly [Socket, Socket]>()
   readonly #held = { toServer: false, toClient: false }
+  readonly #tap: (() => ProxyTap) | undefined
   #onRelease: (() => void)[] = []
   #refusing = false
   #cutAt: { readonly direction: Direction; readonly bytes: number } | undefined
 
-  constructor(target: ProxyTarget | undefined) {
+  constructor(target: ProxyTarget | undefined, tap: (() => ProxyTap) | undefined) {
     this.target = target
+    this.#tap = tap
   }
 
   listen(): Promise<void> {
@@ -122,16 +128,19 @@ class TcpProxy implements TestProxy {
         for (const end of pair) if (failed) end.resetAndDestroy()
       })
     }
-    client.pipe(this.#passage('toServer')).pipe(server)
-    server.pipe(this.#passage('toClient')).pipe(client)
+    const tap = this.#tap?.()
+    client.pipe(this.#passage('toServer', client, server, tap)).pipe(server)
+    server.pipe(this.#passage('toClient', server, client, tap)).pipe(client)
   }
 
-  #passage(direction: Direction): Transform {
+  #passage(direction: Direction, from: Socket, to: Socket, tap: ProxyTap | undefined): Transform {
     const passage = new Transform({
       transform: (chunk: Buffer, _encoding, done) => {
+        tap?.(direction, chunk)
         const pass = (): void => {
           if (this.#held[direction]) {
-            this.#onRelease.push(pass)
+            // What a sender that has died meanwhile had sent is lost in a black hole: nobody sends it again.
+            this.#onRelease.push(() => (from.destroyed ? to.resetAndDestroy() : pass()))
             return
           }
           const cutAt = this.#cutAt

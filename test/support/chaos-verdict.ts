@@ -1,0 +1,55 @@
+import { appendFileSync } from 'node:fs'
+import { expect } from 'vitest'
+import { type ChaosBench, chaosPostgresVersion, readTruth } from './chaos.ts'
+import { type CheckResult, type Fault, isClean } from './checker.ts'
+import type { Load } from './load.ts'
+
+/** A row of docs/reliability.md. */
+export interface ReliabilityRow extends CheckResult {
+  readonly scenario: string
+  readonly postgres: number
+  readonly brokers: number
+  readonly faults: number
+}
+
+/**
+ * The end of a scenario: stops the load, waits until all that was committed is in Kafka and confirmed, and judges.
+ *
+ * @throws when something was lost, invented, reordered or changed, or a status frame confirmed too early
+ */
+export async function reachVerdict(
+  bench: ChaosBench,
+  input: {
+    readonly scenario: string
+    readonly load?: Load
+    readonly faults: readonly Fault[]
+    /** Default 1. */
+    readonly brokers?: number
+    /** Until all is in Kafka. Default 40,000. */
+    readonly timeoutMs?: number
+    /** Default true: waits until PostgreSQL has the position. */
+    readonly confirmed?: boolean
+  },
+): Promise<CheckResult> {
+  const { scenario, load, faults, brokers = 1, timeoutMs = 40_000, confirmed = true } = input
+  const { checker, watch, database } = bench
+  await load?.stop()
+  const truth = await readTruth(database.url)
+  // The verdict names what is missing, better than the wait does.
+  await checker.whenDelivered(truth, timeoutMs).catch(() => {})
+  if (confirmed) await bench.whenAllConfirmed()
+  await checker.read()
+  const result = checker.judge({ truth, faults, optional: load?.optional ?? new Set() })
+  report({ scenario, postgres: chaosPostgresVersion(), brokers, ...result, faults: faults.length })
+  expect(result, result.examples.join('\n')).toMatchObject({ lost: 0, phantom: 0, reordered: 0, changed: 0 })
+  expect(isClean(result)).toBe(true)
+  expect(watch.problems).toEqual([])
+  expect(watch.findEarlyConfirmations(checker.deliveredAtMs).slice(0, 5)).toEqual([])
+  return result
+}
+
+/** A line for whoever collects them: `npm run chaos -- --all`. */
+export function report(row: ReliabilityRow): void {
+  const file = process.env['FACTLIB_CHAOS_RESULTS']
+  if (file) appendFileSync(file, `${JSON.stringify(row)}\n`)
+}
