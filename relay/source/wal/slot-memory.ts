@@ -55,7 +55,8 @@ export function gapError(slot: string, gap: string): RelayHaltError {
   )
 }
 
-const CREATE = [
+/** Makes the table; `factlib-relay setup` runs it too. */
+export const SLOT_MEMORY_DDL: readonly string[] = [
   'CREATE SCHEMA IF NOT EXISTS factlib',
   'CREATE TABLE IF NOT EXISTS factlib.relay_slots (slot text PRIMARY KEY, system_id numeric NOT NULL, timeline integer NOT NULL, confirmed_lsn pg_lsn NOT NULL, remembered_at timestamptz NOT NULL DEFAULT now())',
 ]
@@ -74,7 +75,7 @@ export class SlotMemory {
   async read(): Promise<RememberedSlot | undefined> {
     const [exists] = (await this.#client.query("SELECT to_regclass('factlib.relay_slots') IS NOT NULL AS there")).rows
     if (!exists?.['there']) {
-      for (const statement of CREATE) await this.#client.query(statement)
+      for (const statement of SLOT_MEMORY_DDL) await this.#client.query(statement)
       return undefined
     }
     const [row] = (
