@@ -21,6 +21,8 @@ export function toReceivedFact(entry: Entry): ReceivedFact {
 interface KeyQueue {
   readonly key: string
   readonly entries: Entry[]
+  /** Failures in a row of the first entry. */
+  attempts: number
 }
 
 /**
@@ -38,6 +40,8 @@ export class HandlerLanes implements Destination {
   readonly #queues = new Map<string, KeyQueue>()
   /** Aggregates that wait for a free place, in turn. */
   #ready: KeyQueue[] = []
+  /** Aggregates whose first fact failed and waits to be tried again. */
+  readonly #parked = new Set<KeyQueue>()
   #running = 0
   #closed = false
   /** Facts whose handler failed, since when; the oldest is the first. */
@@ -74,7 +78,7 @@ export class HandlerLanes implements Destination {
       queue.entries.push(entry)
       return
     }
-    const fresh: KeyQueue = { key, entries: [entry] }
+    const fresh: KeyQueue = { key, entries: [entry], attempts: 0 }
     this.#queues.set(key, fresh)
     if (this.#running < this.#concurrency) void this.#work(fresh)
     else this.#ready.push(fresh)
@@ -82,13 +86,15 @@ export class HandlerLanes implements Destination {
 
   dropUnsent(): void {
     const dropped: Entry[] = []
-    const waiting = new Set(this.#ready)
+    const idle = new Set([...this.#ready, ...this.#parked])
     this.#ready = []
+    this.#parked.clear()
     for (const [key, queue] of this.#queues) {
       // What a handler has in hand goes on: its aggregate's next fact waits for it also after a reconnect.
-      dropped.push(...queue.entries.splice(waiting.has(queue) ? 0 : 1))
-      if (waiting.has(queue)) this.#queues.delete(key)
+      dropped.push(...queue.entries.splice(idle.has(queue) ? 0 : 1))
+      if (idle.has(queue)) this.#queues.delete(key)
     }
+    for (const entry of dropped) this.#failing.delete(entry)
     if (dropped.length > 0) this.#events.onDropped(dropped)
   }
 
@@ -103,29 +109,40 @@ export class HandlerLanes implements Destination {
     await Promise.resolve()
     while (queue && !this.#closed) {
       const entry = queue.entries[0] as Entry
-      if (await this.#untilHandled(entry)) this.#events.onDone([entry])
-      queue.entries.shift()
-      // Behind those that wait: an aggregate that never runs out of facts must not starve the others.
-      if (queue.entries.length > 0) this.#ready.push(queue)
-      else this.#queues.delete(queue.key)
+      if (await this.#tryOnce(queue, entry)) {
+        this.#events.onDone([entry])
+        queue.entries.shift()
+        // Behind those that wait: an aggregate that never runs out of facts must not starve the others.
+        if (queue.entries.length > 0) this.#ready.push(queue)
+        else this.#queues.delete(queue.key)
+      } else void this.#park(queue)
       queue = this.#ready.shift()
     }
     this.#running--
   }
 
-  async #untilHandled(entry: Entry): Promise<boolean> {
-    for (let attempt = 1; !this.#closed; attempt++) {
-      try {
-        await this.#handle(toReceivedFact(entry))
-        this.#failing.delete(entry)
-        return true
-      } catch (error) {
-        if (!this.#failing.has(entry)) this.#failing.set(entry, this.#clock.nowMs())
-        this.#onFailure(entry, error, attempt)
-        await this.#delay(backoffMs(attempt, 100, 10_000))
-      }
+  async #tryOnce(queue: KeyQueue, entry: Entry): Promise<boolean> {
+    try {
+      await this.#handle(toReceivedFact(entry))
+      this.#failing.delete(entry)
+      queue.attempts = 0
+      return true
+    } catch (error) {
+      queue.attempts++
+      if (!this.#failing.has(entry)) this.#failing.set(entry, this.#clock.nowMs())
+      this.#onFailure(entry, error, queue.attempts)
+      return false
     }
-    return false
+  }
+
+  /** Backs off outside of a place: poisoned aggregates, however many, must not keep the sound ones from theirs. */
+  async #park(queue: KeyQueue): Promise<void> {
+    this.#parked.add(queue)
+    await this.#delay(backoffMs(queue.attempts, 100, 10_000))
+    // False: forgotten meanwhile, with its connection.
+    if (!this.#parked.delete(queue) || this.#closed) return
+    if (this.#running < this.#concurrency) void this.#work(queue)
+    else this.#ready.push(queue)
   }
 }
 

@@ -20,7 +20,7 @@ const KIND_BY_CODE: ReadonlyMap<number, SinkFaultKind> = new Map([
   [49, 'renew'],
   [59, 'renew'],
   [90, 'renew'],
-  [2, 'record'],
+  [2, 'retry'],
   [10, 'record'],
   [18, 'record'],
   [87, 'record'],

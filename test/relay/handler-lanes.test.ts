@@ -185,4 +185,26 @@ describe('HandlerLanes', () => {
     expect(bench.calls).toHaveLength(1)
     expect(bench.done).toEqual([])
   })
+
+  it('lets sound aggregates have their place while poisoned ones back off', async () => {
+    const bench = new Bench(2)
+    await bench.push(['bad-1', 'a'], ['bad-2', 'a'], ['good', 'a'])
+    expect(bench.running).toEqual(['bad-1 a', 'bad-2 a'])
+    for (const call of [...bench.open]) call.fail()
+    await settled()
+    expect(bench.running).toEqual(['good a'])
+  })
+
+  it('forgets a fact that backs off, when its connection is lost, and does not call it again', async () => {
+    const bench = new Bench(1)
+    const [entry] = await bench.push(['bad', 'a'])
+    for (const call of [...bench.open]) call.fail()
+    await settled()
+    bench.lanes.dropUnsent()
+    expect(bench.dropped).toEqual([entry])
+    expect(bench.lanes.failingSinceMs).toBeUndefined()
+    bench.time.pass(60_000)
+    await settled()
+    expect(bench.calls).toHaveLength(1)
+  })
 })
