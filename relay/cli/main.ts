@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 /**
- * The command `factlib-relay`. Exit codes: 0 done or stopped on request, 2 a setting is wrong (nothing was touched),
- * 70 a defect; those of a relay that cannot go on are in policy.ts.
+ * The command `factlib-relay`. Exit codes: 0 done or stopped on request, 1 a command could not do it (cli-error.ts), 2 a
+ * setting is wrong (nothing was touched), 70 a defect; those of a relay that cannot go on are in policy.ts.
  */
 import { CommanderError } from 'commander'
 import { isFactlibError } from '../../src/errors.ts'
 import { EXIT } from '../policy.ts'
+import { CliError } from './cli-error.ts'
 import { createProgram } from './program.ts'
 
 // `factlib-relay --help | head` closes the pipe early, which is no defect. (The relay's log does not go through here.)
@@ -19,6 +20,9 @@ try {
   if (error instanceof CommanderError) {
     // commander has written its message, or the help that was asked for.
     process.exitCode = error.exitCode === 0 ? EXIT.stopped : EXIT.badConfiguration
+  } else if (error instanceof CliError) {
+    process.stderr.write(`factlib-relay: ${error.message}\n`)
+    process.exitCode = error.exitCode
   } else if (isFactlibError(error, 'FACTLIB_BAD_CONFIGURATION')) {
     process.stderr.write(`factlib-relay: ${error.message}\nfactlib-relay --help lists every setting.\n`)
     process.exitCode = EXIT.badConfiguration
