@@ -151,7 +151,10 @@ export class PlatformaticCluster {
       asked.catch(() => this.#versions.delete(connection))
     }
     const { key, module, min, max } = VERSIONS[name]
-    const [brokerMin, brokerMax] = (await asked).get(key) ?? [0, -1]
+    const versions = await asked.catch((error: unknown) => {
+      throw toSinkError(error, 'the broker does not say which requests it knows')
+    })
+    const [brokerMin, brokerMax] = versions.get(key) ?? [0, -1]
     for (let version = Math.min(max, brokerMax); version >= Math.max(min, brokerMin); version--) {
       const found = (this.#library as unknown as Record<string, ApiModule | undefined>)[`${module}V${version}`]
       if (found) return found

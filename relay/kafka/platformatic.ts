@@ -239,10 +239,15 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
 
     async send(topic, partition, records) {
       if (records.length === 0) return
-      const done = await withLimit(
-        produce(topic, partition, records).then(() => true),
-        watchdogMs,
-      )
+      let done: true | undefined
+      try {
+        done = await withLimit(
+          produce(topic, partition, records).then(() => true as const),
+          watchdogMs,
+        )
+      } catch (error) {
+        throw toSinkError(error, `cannot produce to ${topic}/${partition}`)
+      }
       if (!done)
         throw new SinkError(
           'renew',

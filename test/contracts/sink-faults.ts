@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createTopics, highWatermarks, readTopic, uniquePrefix } from '../support/kafka.ts'
+import { highWatermarks, readTopic, uniquePrefix } from '../support/kafka.ts'
 import { waitFor } from '../support/wait.ts'
 import { faultOf, records, replicasOf, type SinkFixture, values } from './sink-fixture.ts'
 
@@ -12,7 +12,7 @@ export function describeSinkFaults(fixture: SinkFixture): void {
   async function replicatedTopic(partitions: number, replicationFactor = 3): Promise<string> {
     const topic = `${uniquePrefix()}.faults`
     const config = { 'min.insync.replicas': '2' }
-    await createTopics(cluster().bootstrap, [{ topic, partitions, replicationFactor, config }])
+    await fixture.createTopic({ topic, partitions, replicationFactor, config })
     return topic
   }
 

@@ -5,7 +5,7 @@ import { type Sink, SinkError, type SinkRecord } from '../../relay/sink/sink.ts'
 import { SinkGate } from '../../relay/sink/sink-gate.ts'
 import type { KafkaTarget, RelayLogger } from '../../relay/types.ts'
 import { registerCleanup } from '../support/cleanup.ts'
-import type { TopicRecord } from '../support/kafka.ts'
+import { createTopics, highWatermarks, type NewTopic, type TopicRecord } from '../support/kafka.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
 import { type KafkaCluster, startKafka } from '../support/services/kafka.ts'
 import { waitFor } from '../support/wait.ts'
@@ -31,6 +31,8 @@ export interface SinkFixture {
   sendUntilDurable(sink: Sink, topic: string, partition: number, batch: readonly SinkRecord[]): Promise<SinkError[]>
   /** Lanes over one gate, as the relay has them; stops when `done` says so. */
   startLanes(sink: Sink, topic: string, partitions: number): Lanes
+  /** Resolves when each partition's leader knows that it leads. */
+  createTopic(topic: NewTopic): Promise<void>
   addPartitions(topic: string, count: number): Promise<void>
   /** What Java's console consumer prints: headers, a tab, the value. */
   printWithJava(topic: string, count: number): Promise<string[]>
@@ -49,6 +51,8 @@ export interface Lanes {
 }
 
 const BATCH = 20
+/** Not a fixed date: brokers delete what is older than their retention. */
+const STARTED_MS = Date.now()
 
 /** Starts three brokers with every kind of listener for the file. */
 export function createSinkFixture(under: SinkUnderTest): SinkFixture {
@@ -121,7 +125,11 @@ export function createSinkFixture(under: SinkUnderTest): SinkFixture {
 
     async connectedSink(target) {
       const sink = await fixture.sink(target)
-      await sink.connect()
+      // "Loading" is an answer, too, of brokers that a test before has just started again.
+      await waitFor(() => sink.connect().then(() => true), {
+        what: 'the brokers to take a producer',
+        timeoutMs: 30_000,
+      })
       return sink
     },
 
@@ -204,6 +212,12 @@ export function createSinkFixture(under: SinkUnderTest): SinkFixture {
       }
     },
 
+    async createTopic(topic) {
+      await createTopics(cluster().bootstrap, [topic])
+      const ends = () => highWatermarks(cluster().bootstrap, [topic.topic])
+      await waitFor(() => ends().then(() => true), { what: `the leaders of ${topic.topic}` })
+    },
+
     addPartitions: (topic, count) =>
       withAdmin(async (admin) => {
         await admin.createPartitions({ topicPartitions: [{ topic, count }] })
@@ -254,7 +268,7 @@ export function record(n: number): SinkRecord {
     key: Buffer.from(`key-${n % 7}`),
     value: Buffer.from(value),
     headers: { event_id: `id-${n}`, event_type: 'contract', LSN: '0/15E8A90' },
-    timestampMs: 1_700_000_000_000 + n,
+    timestampMs: STARTED_MS + n,
   }
 }
 

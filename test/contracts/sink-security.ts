@@ -1,12 +1,12 @@
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import type { KafkaTarget } from '../../relay/types.ts'
-import { createTopics, readTopic, uniquePrefix } from '../support/kafka.ts'
+import { readTopic, uniquePrefix } from '../support/kafka.ts'
 import { faultOf, records, type SinkFixture } from './sink-fixture.ts'
 
 const MECHANISMS = ['plain', 'scram-sha-256', 'scram-sha-512'] as const
 
-export function describeSinkSecurity({ cluster, connectedSink, sink, logged }: SinkFixture): void {
+export function describeSinkSecurity({ cluster, createTopic, connectedSink, sink, logged }: SinkFixture): void {
   const tls = () => ({ ca: cluster().security.ca, minVersion: 'TLSv1.2' as const })
   const saslOf = (mechanism: (typeof MECHANISMS)[number], password = cluster().security.password) => ({
     mechanism,
@@ -16,7 +16,7 @@ export function describeSinkSecurity({ cluster, connectedSink, sink, logged }: S
 
   async function writes(target: Partial<KafkaTarget>): Promise<void> {
     const topic = `${uniquePrefix()}.security`
-    await createTopics(cluster().bootstrap, [{ topic, replicationFactor: 3 }])
+    await createTopic({ topic, replicationFactor: 3 })
     const one = await connectedSink(target)
     await one.send(topic, 0, records(3, 0))
     expect(await readTopic(cluster().bootstrap, topic)).toHaveLength(3)

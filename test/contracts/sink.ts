@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { SinkRecord } from '../../relay/sink/sink.ts'
-import { createTopics, readTopic, uniquePrefix } from '../support/kafka.ts'
+import { readTopic, uniquePrefix } from '../support/kafka.ts'
 import { faultOf, record, records, type SinkFixture, values } from './sink-fixture.ts'
 
 export function describeSinkRecords(fixture: SinkFixture): void {
@@ -17,7 +17,7 @@ export function describeSinkRecords(fixture: SinkFixture): void {
 
   async function topicWith(partitions: number, config: Record<string, string> = {}): Promise<string> {
     const topic = `${uniquePrefix()}.contract`
-    await createTopics(cluster().bootstrap, [{ topic, partitions, replicationFactor: 3, config }])
+    await fixture.createTopic({ topic, partitions, replicationFactor: 3, config })
     return topic
   }
 
@@ -35,7 +35,8 @@ export function describeSinkRecords(fixture: SinkFixture): void {
       const topic = await topicWith(12)
       const sink = await connectedSink()
       const lanes = Array.from({ length: 12 }, async (_, partition) => {
-        for (let batch = 0; batch < 8; batch++) await sink.send(topic, partition, records(100, batch * 100))
+        for (let batch = 0; batch < 8; batch++)
+          await fixture.sendUntilDurable(sink, topic, partition, records(100, batch * 100))
       })
       await Promise.all(lanes)
       const found = await readTopic(cluster().bootstrap, topic)

@@ -7,7 +7,7 @@ import { describeSinkFaults } from '../../contracts/sink-faults.ts'
 import { createSinkFixture, faultOf, records, values } from '../../contracts/sink-fixture.ts'
 import { describeSinkSecurity } from '../../contracts/sink-security.ts'
 import { registerCleanup } from '../../support/cleanup.ts'
-import { createTopics, readTopic, uniquePrefix } from '../../support/kafka.ts'
+import { readTopic, uniquePrefix } from '../../support/kafka.ts'
 
 const fixture = createSinkFixture({
   client: 'kafkajs',
@@ -22,7 +22,7 @@ describe('kafkajs', () => {
 
   test('asks for a new producer before its sequences end, and goes on with it', async () => {
     const topic = `${uniquePrefix()}.sequences`
-    await createTopics(fixture.cluster().bootstrap, [{ topic }])
+    await fixture.createTopic({ topic })
     const target = { clientId: 'x', brokers: fixture.cluster().bootstrap, tls: false, compression: 'none' } as const
     const sink = createKafkajsSink({ target, logger: silentLogger, recordsPerProducer: 25 })
     registerCleanup(() => sink.close())

@@ -1,0 +1,132 @@
+import { CompressionCodecs, CompressionTypes } from 'kafkajs'
+import { describe, expect, inject, test } from 'vitest'
+import { createPlatformaticSink } from '../../../relay/kafka/platformatic.ts'
+import {
+  loadPlatformatic,
+  nodeRunsPlatformatic,
+  PLATFORMATIC_VERSION,
+  type Platformatic,
+} from '../../../relay/kafka/platformatic-client.ts'
+import { silentLogger } from '../../../relay/observer.ts'
+import { describeSinkRecords } from '../../contracts/sink.ts'
+import { describeSinkFaults } from '../../contracts/sink-faults.ts'
+import { createSinkFixture, faultOf, records, replicasOf, values } from '../../contracts/sink-fixture.ts'
+import { describeSinkSecurity } from '../../contracts/sink-security.ts'
+import { registerCleanup } from '../../support/cleanup.ts'
+import { highWatermarks, readTopic, uniquePrefix } from '../../support/kafka.ts'
+import { runUnderNode24 } from '../../support/vitest-node24.ts'
+import { waitFor } from '../../support/wait.ts'
+
+// The client needs a newer Node.js than factlib: under an older one this file runs itself under Node.js 24.
+if (!nodeRunsPlatformatic()) {
+  test('the contract of a sink, under Node.js 24', async () => {
+    const env = {
+      FACTLIB_TEST_DATABASE_URL: inject('postgresUrl'),
+      FACTLIB_TEST_KAFKA_BROKERS: inject('kafkaBrokers').join(','),
+    }
+    const { passed } = await runUnderNode24('test/relay/kafka/platformatic.e2e.test.ts', { env, timeoutMs: 900_000 })
+    expect(passed).toBeGreaterThan(35)
+  }, 960_000)
+} else {
+  const library = (await loadPlatformatic()) as Platformatic
+
+  // The tests read with kafkajs, which has only gzip by itself.
+  for (const [codec, id] of [
+    ['snappy', CompressionTypes.Snappy],
+    ['lz4', CompressionTypes.LZ4],
+    ['zstd', CompressionTypes.ZSTD],
+  ] as const)
+    CompressionCodecs[id] = () => ({
+      compress: async () => {
+        throw new Error('the tests only read')
+      },
+      decompress: async (bytes: Buffer) => library.compressionsAlgorithms[codec].decompressSync(bytes),
+    })
+
+  const fixture = createSinkFixture({
+    client: 'platformatic',
+    codecs: ['none', 'gzip', 'snappy', 'lz4', 'zstd'],
+    create: async (options) => createPlatformaticSink({ library, ...options }),
+  })
+
+  describe(`@platformatic/kafka on Node.js ${process.version}`, () => {
+    test('is the version that its protocol layer was checked in', async () => {
+      const { default: manifest } = await import('../../../package.json', { with: { type: 'json' } })
+      expect(manifest.devDependencies['@platformatic/kafka']).toBe(PLATFORMATIC_VERSION)
+      expect(manifest.peerDependencies['@platformatic/kafka']).toBe(PLATFORMATIC_VERSION)
+      expect((library as { version?: string }).version ?? PLATFORMATIC_VERSION).toBe(PLATFORMATIC_VERSION)
+    })
+
+    describeSinkRecords(fixture)
+    describeSinkSecurity(fixture)
+    describeSinkFaults(fixture)
+
+    test('sequences go round after 2^31 - 1, and the broker goes on taking them', async () => {
+      const topic = `${uniquePrefix()}.sequences`
+      await fixture.createTopic({ topic })
+      const target = { clientId: 'x', brokers: fixture.cluster().bootstrap, tls: false, compression: 'none' } as const
+      const sink = createPlatformaticSink({ library, target, logger: silentLogger, firstSequence: 2 ** 31 - 25 })
+      registerCleanup(() => sink.close())
+      for (let batch = 0; batch < 6; batch++) await sink.send(topic, 0, records(10, batch * 10))
+      expect(values(await readTopic(fixture.cluster().bootstrap, topic))).toEqual(
+        Array.from({ length: 60 }, (_, i) => i),
+      )
+    })
+
+    test('a batch whose answer was lost together with its producer is looked for, and not written again', async () => {
+      const topic = `${uniquePrefix()}.readback`
+      await fixture.createTopic({ topic, partitions: 8, replicationFactor: 3 })
+      const sink = await fixture.connectedSink({ brokers: fixture.cluster().listeners.proxied, compression: 'lz4' })
+      const { leader } = await replicasOf(fixture.cluster(), topic, 0)
+      const others = [1, 2, 3, 4, 5, 6, 7].map(async (one) => ({
+        one,
+        ...(await replicasOf(fixture.cluster(), topic, one)),
+      }))
+      const second = (await Promise.all(others)).find((other) => other.leader === leader)!.one
+      const proxy = fixture.proxies()[leader - 1]!
+      await sink.send(topic, 0, records(10, 0))
+      proxy.blackhole(true, 'toClient')
+      // The second one was never acknowledged: there the search begins by time.
+      const lost = [faultOf(sink.send(topic, 0, records(10, 10))), faultOf(sink.send(topic, second, records(10, 0)))]
+      await waitFor(
+        async () => {
+          const ends = (await highWatermarks(fixture.cluster().bootstrap, [topic])).get(topic)!
+          return ends[0] === 20n && ends[second] === 10n
+        },
+        { what: 'the appends' },
+      )
+      proxy.cut()
+      proxy.blackhole(false)
+      for (const { kind } of await Promise.all(lost)) expect(kind).toBe('retry')
+      await sink.renew()
+      await sink.send(topic, 0, records(10, 10))
+      await sink.send(topic, second, records(10, 0))
+      await sink.send(topic, second, records(10, 10))
+      const found = await readTopic(fixture.cluster().bootstrap, topic)
+      for (const partition of [0, second])
+        expect(values(found.filter((one) => one.partition === partition))).toEqual(
+          Array.from({ length: 20 }, (_, index) => index),
+        )
+      expect(fixture.logged.filter((line) => line.includes('"found":true'))).toHaveLength(2)
+    })
+
+    test('a batch that was never written is sent by the new producer', async () => {
+      const topic = `${uniquePrefix()}.unwritten`
+      await fixture.createTopic({ topic, replicationFactor: 3 })
+      const sink = await fixture.connectedSink({ brokers: fixture.cluster().listeners.proxied })
+      await sink.send(topic, 0, records(10, 0))
+      const { leader } = await replicasOf(fixture.cluster(), topic)
+      const proxy = fixture.proxies()[leader - 1]!
+      proxy.blackhole(true, 'toServer')
+      const lost = faultOf(sink.send(topic, 0, records(10, 10)))
+      proxy.cut()
+      proxy.blackhole(false)
+      await lost
+      await sink.renew()
+      await fixture.sendUntilDurable(sink, topic, 0, records(10, 10))
+      expect(values(await readTopic(fixture.cluster().bootstrap, topic))).toEqual(
+        Array.from({ length: 20 }, (_, i) => i),
+      )
+    })
+  })
+}
