@@ -57,7 +57,8 @@ export function refuseFinished(transaction: object): void {
   )
 }
 
-function currentTransaction(sequelize: SequelizeLike): unknown {
+/** The current transaction of `Sequelize.useCLS`, if it is in use; of whatever instance. */
+export function currentTransaction(sequelize: SequelizeLike): unknown {
   return (sequelize.constructor as WithNamespace)._cls?.get('transaction')
 }
 
