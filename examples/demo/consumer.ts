@@ -18,7 +18,12 @@ export async function openConsumer(
   onArrival: (arrival: Arrival) => void,
 ): Promise<DemoConsumer> {
   const kafka = new Kafka({ brokers: [...brokers], clientId: 'factlib-demo', logLevel: logLevel.NOTHING })
-  const consumer = kafka.consumer({ groupId: `${topics[0]}-demo`, maxWaitTimeInMs: 500 })
+  const consumer = kafka.consumer({
+    groupId: `${topics[0]}-demo`,
+    maxWaitTimeInMs: 500,
+    // A broker that has just started answers "the coordinator is loading" for a while.
+    retry: { retries: 30, initialRetryTime: 100, maxRetryTime: 1_000 },
+  })
   const joined = new Promise<void>((resolve, reject) => {
     consumer.on(consumer.events.GROUP_JOIN, () => resolve())
     consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
