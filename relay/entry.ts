@@ -18,6 +18,10 @@ export interface Entry {
   readonly headers: Readonly<Record<string, string>>
   readonly messageLsn: Lsn
   readonly transactional: boolean
+  /** A transaction's final LSN (Begin), or a non-transactional message's own: the same at each delivery. */
+  readonly unitLsn: Lsn
+  /** Which of its transaction's messages it is, from 0; 0 for a non-transactional one. */
+  readonly indexInUnit: number
   /** Microseconds since 1970; undefined for a non-transactional message. */
   readonly commitTimeMicros: bigint | undefined
   /** Milliseconds of the monotonic clock. */
@@ -30,8 +34,18 @@ export interface Entry {
   readonly deadLetter?: DeadLetterNote | undefined
 }
 
+/** What a stream says of itself when it starts. */
+export interface StreamStart {
+  readonly systemId: bigint
+  readonly timeline: number
+  /** The end of the server's WAL, on its disk, shortly before. */
+  readonly walEndLsn: Lsn
+}
+
 /** Where entries go: lanes, a handler's queue, a subscription. */
 export interface Destination {
+  /** The slot is ours and a connection streams; comes before its entries. */
+  started?(stream: StreamStart): void
   /** Takes one entry; returns at once. */
   push(entry: Entry): void
   /** The connection is gone: forget what was not handed out yet; the server sends it again. */

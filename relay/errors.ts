@@ -44,6 +44,19 @@ export const RELAY_ERROR_CODES = {
       'A message with our prefix is not a fact. Skipping it would be a silent loss, so the relay stops before it.',
     remedy: 'Find the emitter of the message at that LSN. What comes after it waits in the slot.',
   },
+  FACTLIB_FENCED: {
+    className: 'FencedByOtherRelayError',
+    meaning: 'With EXACTLY_ONCE: another relay writes under the transactional id of this slot; this one lets go of it.',
+    remedy:
+      'None where that relay took the slot over. If it comes again and again, two relays read copies of one database cluster: give each its own EXACTLY_ONCE_TOPIC and slot name.',
+  },
+  FACTLIB_POSITION_UNUSABLE: {
+    className: 'RelayHaltError',
+    meaning:
+      "With EXACTLY_ONCE: the position kept in Kafka is unreadable, or beyond the end of PostgreSQL's WAL, because the database was put back to an earlier state.",
+    remedy:
+      'Find out what happened. Then start once with --accept-gap (where it lies ahead), or give the relay another EXACTLY_ONCE_TOPIC.',
+  },
   FACTLIB_STREAM_VIOLATION: {
     className: 'RelayHaltError',
     meaning: 'The replication stream is not what PostgreSQL promises. The slot keeps its position.',
@@ -57,6 +70,15 @@ export class SlotInUseError extends FactlibError {
 
   constructor(slot: string, options?: ErrorOptions) {
     super('FACTLIB_SLOT_IN_USE', `replication slot "${slot}" is in use by another connection`, options)
+  }
+}
+
+/** Another relay writes under this slot's transactional id. */
+export class FencedByOtherRelayError extends FactlibError {
+  static override readonly kind: string = 'FencedByOtherRelayError'
+
+  constructor(slot: string, options?: ErrorOptions) {
+    super('FACTLIB_FENCED', `another relay has taken over the transactions of slot "${slot}"`, options)
   }
 }
 

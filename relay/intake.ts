@@ -2,7 +2,7 @@ import { createDeferred, type Deferred, withinLimit } from './deferred.ts'
 import type { Destination, Entry } from './entry.ts'
 import { RelayHaltError } from './errors.ts'
 import { Ledger } from './ledger.ts'
-import type { Lsn } from './lsn.ts'
+import { type Lsn, ZERO_LSN } from './lsn.ts'
 import type { SourceEvents, SourceSession } from './source/source.ts'
 import type { RelayObserver } from './types.ts'
 import type { Window } from './window.ts'
@@ -14,6 +14,10 @@ export interface IncomingMessage {
   readonly register: () => Entry['unit']
   readonly transactional: boolean
   readonly messageLsn: Lsn
+  /** `Entry.unitLsn`. */
+  readonly unitLsn: Lsn
+  /** `Entry.indexInUnit`. */
+  readonly indexInUnit: number
   readonly prefix: string
   /** A view that is valid during the call only: copy what is kept. */
   readonly content: Buffer
@@ -50,6 +54,9 @@ export class Intake implements SourceEvents {
   #session: SourceSession | undefined
   #ledger: Ledger | undefined
   #commitTimeMicros: bigint | undefined
+  #finalLsn: Lsn = ZERO_LSN
+  /** Messages of the open transaction so far, whatever their prefix: other settings must not renumber them. */
+  #messagesInUnit = 0
   #stopped = false
   #stopAtCommit = false
   #drained: Deferred<void> | undefined
@@ -115,8 +122,10 @@ export class Intake implements SourceEvents {
     this.#options.onStarted(session)
   }
 
-  onBegin(commitTimeMicros: bigint): void {
+  onBegin(finalLsn: Lsn, commitTimeMicros: bigint): void {
     if (this.#stopped) return
+    this.#finalLsn = finalLsn
+    this.#messagesInUnit = 0
     this.#commitTimeMicros = commitTimeMicros
     this.#ledger?.begin()
   }
@@ -124,8 +133,9 @@ export class Intake implements SourceEvents {
   onMessage(transactional: boolean, messageLsn: Lsn, prefix: string, content: Buffer): void {
     if (this.#stopped) return
     const ledger = this.#ledger as Ledger
+    const indexInUnit = transactional ? this.#messagesInUnit++ : 0
     const entry = this.#options.accepts(prefix)
-      ? this.#interpret(transactional, messageLsn, prefix, content)
+      ? this.#interpret({ transactional, messageLsn, indexInUnit, prefix, content })
       : undefined
     // A malformed fact has stopped the intake: it must not count as something that needs nothing.
     if (this.#stopped) return
@@ -161,16 +171,17 @@ export class Intake implements SourceEvents {
     if (!this.#stopped) this.#options.onServerStopping()
   }
 
-  #interpret(transactional: boolean, messageLsn: Lsn, prefix: string, content: Buffer): Entry | undefined {
+  #interpret(
+    message: Pick<IncomingMessage, 'transactional' | 'messageLsn' | 'indexInUnit' | 'prefix' | 'content'>,
+  ): Entry | undefined {
+    const { transactional, messageLsn } = message
     const ledger = this.#ledger as Ledger
     try {
       return this.#options.interpret({
+        ...message,
         systemId: (this.#session as SourceSession).systemId,
         register: () => (transactional ? ledger.add() : ledger.addAlone(messageLsn)),
-        transactional,
-        messageLsn,
-        prefix,
-        content,
+        unitLsn: transactional ? this.#finalLsn : messageLsn,
         commitTimeMicros: transactional ? this.#commitTimeMicros : undefined,
         receivedAtMs: performance.now(),
       })

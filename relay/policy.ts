@@ -86,6 +86,13 @@ export function decideSourceFault(error: unknown, attempt: number, random: () =>
   const code = (error as { code?: unknown } | undefined)?.code
   const type = typeof code === 'string' ? code : 'CONNECTION'
   if (type === 'FACTLIB_SLOT_IN_USE') return { delayMs: 300 + random() * 700, hint: 'standing by', type }
+  if (type === 'FACTLIB_FENCED')
+    return {
+      // Long enough for the other one to be seen on the slot; it is not fought over.
+      delayMs: backoffMs(attempt, 1_000, 15_000) * (1 + random()),
+      hint: 'another relay writes for this slot; letting go of it',
+      type,
+    }
   if (OPERATOR_STATES.test(type))
     return {
       delayMs: backoffMs(attempt, 2_000, 15_000),

@@ -1,4 +1,6 @@
 import { Delivery } from './delivery.ts'
+import { ExactlyOnce, type ExactlyOnceOptions } from './exactly-once.ts'
+import { createKafkajsTransactions } from './kafka/kafkajs-transactions.ts'
 import { openKafkaSink } from './kafka/open-sink.ts'
 import { parseLsn } from './lsn.ts'
 import { silentLogger, silentObserver } from './observer.ts'
@@ -14,6 +16,8 @@ import type { Relay, RelayHealth, RelayLogger, RelayObserver, RelayOutcome, Rela
 //   createWalSource ─▶ SlotReader (ledger, window, lifecycle) ─▶ Delivery (routes, lanes) ─▶ Sink (Kafka)
 //                          ▲                                        │
 //                          └──────────────── done ──────────────────┘
+//
+// With EXACTLY_ONCE, ExactlyOnce (one queue, Kafka transactions) stands in Delivery's place.
 
 /** Facts that have not got through for this long make the relay unhealthy. */
 const TROUBLE_MS = 10_000
@@ -34,31 +38,24 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
   const observer = parts.observer ?? silentObserver
   const routes = parts.routes ?? []
   const clock = { nowMs: () => performance.now() }
-  const kafka = parts.sink ? undefined : openKafkaSink({ target: settings.kafka, logger })
-  const sink = parts.sink ?? (kafka as Sink)
   const everyPrefix = settings.prefixes.includes('*')
   const prefixes = new Set(settings.prefixes)
 
-  const delivery: Delivery = new Delivery({
-    sink,
-    settings,
-    routes,
-    logger,
-    observer,
-    clock,
-    hold: {
-      get mayProduce() {
-        return reader.mayProduce
-      },
-      whenMayProduce: () => reader.whenMayProduce(),
+  const hold = {
+    get mayProduce(): boolean {
+      return reader.mayProduce
     },
-    events: {
-      onDone: (entries) => reader.done(entries),
-      onDropped: (entries) => reader.dropped(entries),
-      onReplaced: (entry, by) => reader.replaced(entry, by),
-    },
-  })
-  const reader = new SlotReader({
+    whenMayProduce: () => reader.whenMayProduce(),
+  }
+  const events: ExactlyOnceOptions['events'] = {
+    onDone: (entries) => reader.done(entries),
+    onDropped: (entries) => reader.dropped(entries),
+    onReplaced: (entry, by) => reader.replaced(entry, by),
+    onFenced: (error) => reader.yieldSlot(error),
+    onHalt: (error) => reader.halt(error),
+  }
+  const { sink, delivery, open } = openDelivery(parts.sink, { settings, routes, logger, observer, clock, hold, events })
+  const reader: SlotReader = new SlotReader({
     source: createWalSource({ ...settings, logger }),
     slot: settings.slot,
     windowFacts: settings.windowFacts,
@@ -87,7 +84,7 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
       return reader.phase
     },
     async start() {
-      await kafka?.open()
+      await open()
       sinkWatch.start()
       return reader.start()
     },
@@ -110,6 +107,30 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
   }
 }
 
+type DeliveryParts = Omit<ExactlyOnceOptions, 'sink' | 'settings' | 'delay'> & { readonly settings: RelaySettings }
+
+/** Lanes, at least once; or one queue in transactions, exactly once. The sink is closed with the delivery. */
+function openDelivery(
+  given: Sink | undefined,
+  parts: DeliveryParts,
+): {
+  readonly sink: Pick<Sink, 'name' | 'check'>
+  readonly delivery: Delivery | ExactlyOnce
+  readonly open: () => Promise<void>
+} {
+  const { settings, logger } = parts
+  const { exactlyOnce } = settings
+  const target = settings.kafka
+  if (given) return { sink: given, delivery: new Delivery({ ...parts, sink: given }), open: async () => {} }
+  if (exactlyOnce) {
+    const sink = createKafkajsTransactions({ target, logger })
+    const delivery = new ExactlyOnce({ ...parts, settings: { ...settings, exactlyOnce }, sink })
+    return { sink, delivery, open: () => sink.open() }
+  }
+  const sink = openKafkaSink({ target, logger })
+  return { sink, delivery: new Delivery({ ...parts, sink }), open: () => sink.open() }
+}
+
 /** What to make of a message that cannot be read: foreign under `*`, else a dead letter, else a halt. */
 function interpreter({ prefixes, deadLetter }: RelaySettings) {
   if (prefixes.includes('*')) return interpretOrForeign
@@ -117,7 +138,7 @@ function interpreter({ prefixes, deadLetter }: RelaySettings) {
 }
 
 /** Connects, goes on trying, and looks now and then: an idle relay whose Kafka is away must not say that it is well. */
-function watchSink(sink: Sink, logger: RelayLogger) {
+function watchSink(sink: Pick<Sink, 'name' | 'check'>, logger: RelayLogger) {
   let timer: NodeJS.Timeout | undefined
   let stopped = false
   let attempt = 0

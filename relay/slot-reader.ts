@@ -132,6 +132,16 @@ export class SlotReader {
     this.dropped([entry])
   }
 
+  /** The destination says: let go of the slot, and come back later or stand by. */
+  yieldSlot(error: Error): void {
+    this.#intake?.session?.abandon(error)
+  }
+
+  /** The destination says: nothing but an operator can help. */
+  halt(error: RelayHaltError): void {
+    this.#halt(error)
+  }
+
   async #stop(): Promise<void> {
     if (isOver(this.#phase)) return
     this.#dispatch('stop')
@@ -216,6 +226,7 @@ export class SlotReader {
     this.#noSession?.resolve()
     this.#noSession = undefined
     this.#dispatch('streaming')
+    this.#options.destination.started?.(session)
     this.#started.resolve()
     logger.info({ slot, startLsn: formatLsn(session.startLsn) }, 'streaming')
   }

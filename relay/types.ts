@@ -80,6 +80,8 @@ export interface RelaySettings {
   readonly sendBytes: number
   /** Absent: what can never be produced holds its lane, and what cannot be read halts the relay. */
   readonly deadLetter?: DeadLetterSettings
+  /** Experimental: facts and their position in Kafka transactions; absent: at least once. */
+  readonly exactlyOnce?: { readonly topic: string }
   /** Milliseconds that SIGTERM waits for the window to drain. */
   readonly drainTimeoutMs: number
 }

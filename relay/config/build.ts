@@ -37,6 +37,7 @@ export function buildSettings(known: Known, context: BuildContext): RelaySetting
   checkNames(known, problems)
   const kafka = buildKafka(known, context)
   const deadLetter = buildDeadLetter(known, problems)
+  const exactlyOnce = buildExactlyOnce(known, context, deadLetter)
   if (problems.length > 0 || database === undefined) return undefined
   return {
     prefixes,
@@ -48,6 +49,7 @@ export function buildSettings(known: Known, context: BuildContext): RelaySetting
     acceptGap: known.get<boolean>('acceptGap')!,
     kafka,
     ...(deadLetter === undefined ? {} : { deadLetter }),
+    ...(exactlyOnce === undefined ? {} : { exactlyOnce }),
     windowFacts: known.get<number>('windowFacts')!,
     windowBytes: known.get<number>('windowBytes')!,
     sendRecords: known.get<number>('sendRecords')!,
@@ -272,4 +274,36 @@ function buildDeadLetter(known: Known, problems: string[]): DeadLetterSettings |
       `${known.name('deadLetterTopic')} is no name of a Kafka topic: up to 249 letters, digits, ".", "_" and "-"`,
     )
   return { topic, causes: causes as DeadLetterSettings['causes'], keys }
+}
+
+function buildExactlyOnce(
+  known: Known,
+  { problems, warnings, routes }: BuildContext,
+  deadLetter: DeadLetterSettings | undefined,
+): RelaySettings['exactlyOnce'] {
+  const name = known.name('exactlyOnce')
+  const topic = known.get<string>('exactlyOnceTopic')!
+  if (known.get<boolean>('exactlyOnce') !== true) {
+    if (!known.isDefault('exactlyOnceTopic'))
+      warnings.push(`${known.name('exactlyOnceTopic')} has no effect while ${name} is not true`)
+    return undefined
+  }
+  if (!isTopicName(topic) || topic === deadLetter?.topic)
+    problems.push(
+      `${known.name('exactlyOnceTopic')} must be a Kafka topic of its own: up to 249 letters, digits, ".", "_" and "-"`,
+    )
+  if (known.get<string>('kafkaClient') === 'platformatic')
+    problems.push(
+      `${name} writes with kafkajs only: take ${known.name('kafkaClient')}=kafkajs or auto, or turn ${name} off`,
+    )
+  if (routes.some((route) => route.handle !== undefined))
+    problems.push(
+      `${name} cannot hold for routes with a handler: what a handler does is in no Kafka transaction. Give those routes a topic, or relay them in a process of their own with another slot`,
+    )
+  if (deadLetter?.keys === 'block-key')
+    problems.push(
+      `${name} does not know ${known.name('deadLetterKeys')}=block-key yet: take continue, or turn ${name} off`,
+    )
+  warnings.push(`${name} is experimental`)
+  return { topic }
 }

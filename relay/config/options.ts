@@ -297,6 +297,30 @@ export const RELAY_OPTIONS = [
     whenToChange: 'Take `block-key` where a consumer must not see later facts of a key without the earlier one.',
   },
   {
+    key: 'exactlyOnce',
+    env: ['EXACTLY_ONCE'],
+    flag: '--exactly-once',
+    kind: { type: 'boolean' },
+    default: 'false',
+    scope: 'relay',
+    group: 'Kafka',
+    docs: 'Experimental. Writes facts in Kafka transactions together with their position, so that a consumer with `isolation.level=read_committed` sees each fact exactly once, whatever crashes. All facts go one after another: one that is held (missing topic, record refused) holds all. Needs kafkajs; no routes with a handler; a consumer that does not read committed sees records of aborted transactions, too.',
+    whenToChange:
+      'When consumers cannot leave out duplicates by the id. It is slower, and consumers see facts only when their transaction is committed.',
+  },
+  {
+    key: 'exactlyOnceTopic',
+    env: ['EXACTLY_ONCE_TOPIC'],
+    flag: '--exactly-once-topic',
+    kind: { type: 'text' },
+    default: 'factlib.positions',
+    scope: 'relay',
+    group: 'Kafka',
+    docs: 'Topic of the positions, one key a slot: one partition, `cleanup.policy=compact`. The relay makes it with `KAFKA_CREATE_TOPICS`; otherwise it must exist.',
+    whenToChange:
+      'When relays of copies of one database cluster share a Kafka, or one slot must not wait for the open transaction of another.',
+  },
+  {
     key: 'appName',
     env: ['APP_NAME'],
     flag: '--app-name',

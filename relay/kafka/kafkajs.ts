@@ -1,12 +1,13 @@
-import kafkajs, { type Admin, type Kafka, type logLevel, type Producer } from 'kafkajs'
+import kafkajs, { type Admin, type Kafka, type logLevel, type Producer, type Transaction } from 'kafkajs'
 import { type Sink, SinkError } from '../sink/sink.ts'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
 import { compressZstd, decompressZstd } from './compression.ts'
+import { checkCluster, createOneTopic, fetchPartitionCount } from './kafkajs-admin.ts'
 import { isDuplicateSequence, toSinkError } from './kafkajs-errors.ts'
 import { readAllRecords } from './kafkajs-reader.ts'
 import { settle, withLimit } from './with-limit.ts'
 
-export type { Admin, Kafka }
+export type { Admin, Kafka, Producer, Transaction }
 
 // The only file that imports kafkajs. It is CommonJS: named imports of values do not work from ESM in every bundler.
 const { Kafka: KafkaClient, CompressionCodecs, CompressionTypes, logLevel: LogLevel } = kafkajs
@@ -20,7 +21,7 @@ try {
     decompress: async (bytes: Buffer) => decompressZstd(bytes),
   })
 }
-const COMPRESSION = {
+export const COMPRESSION = {
   none: CompressionTypes.None,
   gzip: CompressionTypes.GZIP,
   snappy: CompressionTypes.Snappy,
@@ -132,25 +133,12 @@ export function createKafkajsSink(options: {
 
     async check() {
       await sink.connect()
-      try {
-        await (admin as Admin).describeCluster()
-      } catch (error) {
-        throw toSinkError(error, 'Kafka does not answer')
-      }
+      await checkCluster(admin as Admin)
     },
 
     async partitionCount(topic) {
       await sink.connect()
-      let topics: { name: string; partitions: unknown[] }[]
-      try {
-        topics = (await (admin as Admin).fetchTopicMetadata({ topics: [topic] })).topics
-      } catch (error) {
-        throw toSinkError(error, `cannot read the metadata of topic "${topic}"`)
-      }
-      const count = topics.find((entry) => entry.name === topic)?.partitions.length ?? 0
-      if (count === 0)
-        throw new SinkError('topicMissing', 'UNKNOWN_TOPIC_OR_PARTITION', `topic "${topic}" does not exist`)
-      return count
+      return fetchPartitionCount(admin as Admin, topic)
     },
 
     async readAll(topic, onRecord) {
@@ -160,15 +148,7 @@ export function createKafkajsSink(options: {
 
     async createTopic(topic, partitions, replicationFactor) {
       await sink.connect()
-      try {
-        await (admin as Admin).createTopics({
-          topics: [{ topic, numPartitions: partitions, replicationFactor }],
-          waitForLeaders: true,
-          timeout: 8_000,
-        })
-      } catch (error) {
-        throw toSinkError(error, `cannot create topic "${topic}"`)
-      }
+      await createOneTopic(admin as Admin, topic, partitions, replicationFactor)
     },
 
     async send(topic, partition, records) {
@@ -235,7 +215,7 @@ export function createKafkajsSink(options: {
 }
 
 /** A client, with a SASL object of its own: kafkajs writes into it. */
-function createClient(target: KafkaTarget, logger: RelayLogger): Kafka {
+export function createClient(target: KafkaTarget, logger: RelayLogger): Kafka {
   return new KafkaClient({
     clientId: target.clientId,
     brokers: [...target.brokers],

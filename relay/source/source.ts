@@ -7,8 +7,11 @@ import type { Lsn } from '../lsn.ts'
 export interface SourceEvents {
   /** Streaming starts; comes before everything else of this connection. */
   onStart(session: SourceSession): void
-  /** @param commitTimeMicros microseconds since 1970. */
-  onBegin(commitTimeMicros: bigint): void
+  /**
+   * @param finalLsn where the transaction's commit record begins: the same at each delivery, and increasing.
+   * @param commitTimeMicros microseconds since 1970.
+   */
+  onBegin(finalLsn: Lsn, commitTimeMicros: bigint): void
   onMessage(transactional: boolean, messageLsn: Lsn, prefix: string, content: Buffer): void
   /** @param endLsn the position to confirm once everything of this transaction is durable. */
   onCommit(endLsn: Lsn): void
@@ -24,8 +27,12 @@ export interface SourceEvents {
 export interface SourceSession {
   /** PostgreSQL's system identifier; part of derived ids. */
   readonly systemId: bigint
+  /** Of the server's WAL; another one after a failover. */
+  readonly timeline: number
   /** The slot's `confirmed_flush_lsn` when streaming started. */
   readonly startLsn: Lsn
+  /** The end of the server's WAL, on its disk, shortly before streaming started. */
+  readonly walEndLsn: Lsn
   /** Milliseconds of silence after which the server gives the slot to somebody else. */
   readonly serverPatienceMs: number
   /** Stops reading from the socket; status goes on, so the server does not time out. */

@@ -18,6 +18,8 @@ export function entry(aggregateId: string, eventType = 'thing.happened', over: P
     headers: { event_id: fact.id },
     messageLsn: toLsn(0x16_b374d848n),
     transactional: true,
+    unitLsn: toLsn(0x16_b374d900n),
+    indexInUnit: 0,
     commitTimeMicros: 1n,
     receivedAtMs: 0,
     bytes: value.length,

@@ -31,6 +31,8 @@ function incoming(content: Buffer, over: Partial<IncomingMessage> = {}): Incomin
     register: () => ledger.add(),
     transactional: true,
     messageLsn: toLsn(0x16_b374_d848n),
+    unitLsn: toLsn(0x16_b374_d900n),
+    indexInUnit: 3,
     prefix: 'westeros',
     content,
     commitTimeMicros: COMMIT_TIME,

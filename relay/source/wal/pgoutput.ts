@@ -21,7 +21,7 @@ const IGNORED = new Set([...'ORYIUDT'].map((tag) => tag.charCodeAt(0)))
 const POSTGRES_EPOCH_MICROS = 946_684_800_000_000n
 
 export interface PgoutputEvents {
-  onBegin(commitTimeMicros: bigint): void
+  onBegin(finalLsn: Lsn, commitTimeMicros: bigint): void
   onMessage(transactional: boolean, messageLsn: Lsn, prefix: string, content: Buffer): void
   onCommit(endLsn: Lsn): void
 }
@@ -44,7 +44,7 @@ export function decodePgoutput(data: Buffer, events: PgoutputEvents): void {
     events.onMessage(transactional, lsn, data.toString('utf8', 10, prefixEnd), data.subarray(start))
   } else if (tag === BEGIN) {
     if (data.length !== BEGIN_BYTES) throw new RangeError('Begin of another length than it has')
-    events.onBegin(data.readBigInt64BE(9) + POSTGRES_EPOCH_MICROS)
+    events.onBegin(toLsn(data.readBigUInt64BE(1)), data.readBigInt64BE(9) + POSTGRES_EPOCH_MICROS)
   } else if (tag === COMMIT) {
     if (data.length !== COMMIT_BYTES) throw new RangeError('Commit of another length than it has')
     events.onCommit(toLsn(data.readBigUInt64BE(10)))

@@ -15,6 +15,8 @@ export interface PreparedSlot {
   readonly timeline: number
   /** The slot's `confirmed_flush_lsn`. */
   readonly startLsn: Lsn
+  /** The end of the WAL on the server's disk. */
+  readonly walEndLsn: Lsn
   readonly remembered: RememberedSlot | undefined
   readonly acceptedGap: boolean
   /** 0 = the server never times out. */
@@ -47,7 +49,7 @@ interface SlotRow {
  */
 export async function prepareSlot(client: SimpleQueryClient, options: PrepareOptions): Promise<PreparedSlot> {
   const { slot, publication, logger } = options
-  const system = (await identify(client)) as { systemid: string; timeline: string; dbname: string }
+  const system = (await identify(client)) as Record<'systemid' | 'timeline' | 'xlogpos' | 'dbname', string>
   const [server] = (
     await client.query(
       "SELECT current_setting('server_version_num') AS version, current_setting('wal_level') AS wal_level, " +
@@ -88,6 +90,7 @@ export async function prepareSlot(client: SimpleQueryClient, options: PrepareOpt
   return {
     ...identity,
     startLsn: confirmedLsnOf(row) ?? ZERO_LSN,
+    walEndLsn: parseLsn(system.xlogpos),
     remembered,
     acceptedGap,
     walSenderTimeoutMs: Number(server.sender_timeout),

@@ -89,6 +89,14 @@ export class WalSession implements SourceSession {
     return (this.#prepared as PreparedSlot).startLsn
   }
 
+  get timeline(): number {
+    return (this.#prepared as PreparedSlot).timeline
+  }
+
+  get walEndLsn(): Lsn {
+    return (this.#prepared as PreparedSlot).walEndLsn
+  }
+
   /** For the next connection of this process: the slot was there. Where it stands may be another relay's doing by then. */
   get remembered(): RememberedSlot | undefined {
     const prepared = this.#prepared

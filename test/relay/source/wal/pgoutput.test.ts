@@ -41,12 +41,12 @@ const MESSAGE = message(1, 'shop', Buffer.from([1, 0, 2]))
 
 describe('pgoutput', () => {
   it('reads Begin: commit time in microseconds since 1970', () => {
-    expect(decode(BEGIN)).toEqual([['begin', 820_000_000_000_000n + 946_684_800_000_000n]])
+    expect(decode(BEGIN)).toEqual([['begin', 0x16_b374_d848n, 820_000_000_000_000n + 946_684_800_000_000n]])
   })
 
   it('reads Begin of a time before 2000', () => {
     const early = Buffer.concat([Buffer.from('B'), u64(1n), Buffer.alloc(8, 0xff), u32(1)])
-    expect(decode(early)).toEqual([['begin', 946_684_799_999_999n]])
+    expect(decode(early)).toEqual([['begin', 1n, 946_684_799_999_999n]])
   })
 
   it('reads Commit: its end, not its start', () => {
