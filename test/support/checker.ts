@@ -65,33 +65,40 @@ export class Checker {
   readonly #changed: string[] = []
   #withoutId = 0
 
-  private constructor(cluster: Cluster, readers: PartitionReader[], foreign: string[]) {
+  readonly #committed: boolean
+
+  private constructor(cluster: Cluster, readers: PartitionReader[], foreign: string[], committed: boolean) {
     this.#cluster = cluster
+    this.#committed = committed
     this.#readers = readers
     this.#foreignTopics = new Set(foreign)
   }
 
-  /** @param topics.foreign those that must stay empty. */
+  /**
+   * @param topics.foreign those that must stay empty.
+   * @param topics.committed reads as a consumer with `isolation.level=read_committed` does. Default false.
+   */
   static async open(
     brokers: readonly string[],
-    topics: { readonly ours: readonly string[]; readonly foreign?: readonly string[] },
+    topics: { readonly ours: readonly string[]; readonly foreign?: readonly string[]; readonly committed?: boolean },
   ): Promise<Checker> {
     const foreign = [...(topics.foreign ?? [])]
+    const committed = topics.committed ?? false
     const names = [...topics.ours, ...foreign]
     const cluster = await connectCluster(brokers, names)
     const readers = names.flatMap((topic) =>
       cluster
         .findTopicPartitionMetadata(topic)
-        .map(({ partitionId }) => new PartitionReader(cluster, topic, partitionId, false)),
+        .map(({ partitionId }) => new PartitionReader(cluster, topic, partitionId, committed)),
     )
-    return new Checker(cluster, readers, foreign)
+    return new Checker(cluster, readers, foreign, committed)
   }
 
   /** A topic that did not exist before. */
   async addTopic(topic: string): Promise<void> {
     await this.#cluster.addMultipleTargetTopics([topic])
     for (const { partitionId } of this.#cluster.findTopicPartitionMetadata(topic))
-      this.#readers.push(new PartitionReader(this.#cluster, topic, partitionId, false))
+      this.#readers.push(new PartitionReader(this.#cluster, topic, partitionId, this.#committed))
   }
 
   /** Different facts that are in Kafka, of those read. */
@@ -108,6 +115,10 @@ export class Checker {
 
   has(id: string): boolean {
     return this.#delivered.has(id)
+  }
+
+  get partitionsWithRecords(): number {
+    return this.#readers.filter(({ position }) => position > 0n).length
   }
 
   /** Reads on to the end as it is now. */
@@ -231,7 +242,8 @@ export class Checker {
     for (const topic of topics) {
       const known = new Set(this.#readers.filter((one) => one.topic === topic).map(({ partition }) => partition))
       for (const { partitionId } of this.#cluster.findTopicPartitionMetadata(topic))
-        if (!known.has(partitionId)) this.#readers.push(new PartitionReader(this.#cluster, topic, partitionId, false))
+        if (!known.has(partitionId))
+          this.#readers.push(new PartitionReader(this.#cluster, topic, partitionId, this.#committed))
     }
   }
 
