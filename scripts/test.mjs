@@ -3,6 +3,7 @@
 //   npm test                      types, then every vitest project
 //   npm test -- test/relay        types, then the files whose path contains test/relay
 //   node scripts/test.mjs --lint  also format and lint first (.ci/run)
+//   node scripts/test.mjs --node24  then also under Node 24: the core, the adapters, the relay (.ci/run)
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,7 +12,10 @@ import { fileURLToPath } from 'node:url'
 import { ensureInstalled } from './ensure-installed.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const filters = process.argv.slice(2).filter((argument) => argument !== '--lint')
+const flags = ['--lint', '--node24']
+const filters = process.argv.slice(2).filter((argument) => !flags.includes(argument))
+/** What a second Node version could break: everything pure, drivers, sockets, processes. */
+const NODE24_FILES = ['test/src', 'test/relay', 'test/adapters', 'test/e2e/sigkill']
 let passed = 0
 const failures = []
 
@@ -29,14 +33,29 @@ async function main() {
   }
   if (process.argv.includes('--lint')) count('format and lint', node('@biomejs/biome/bin/biome', ['ci', '.']))
   count('types', node('typescript/bin/tsc', ['-p', 'tsconfig.json', '--noEmit']))
-  runTests()
+  runTests(filters, process.execPath)
+  if (process.argv.includes('--node24')) runTests(NODE24_FILES, findNode24())
 }
 
-function runTests() {
+function findNode24() {
+  const args = ['--import', 'tsx', join(root, 'scripts/node24.ts')]
+  const { stdout, status } = spawnSync(process.execPath, args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  return status === 0 ? stdout.trim() : undefined
+}
+
+function runTests(filters, binary) {
+  if (!binary) {
+    failures.push('Node.js 24 could not be had')
+    return
+  }
   const folder = mkdtempSync(join(tmpdir(), 'factlib-test-'))
   const counts = join(folder, 'counts.json')
   const reporters = ['--reporter=default', '--reporter=./scripts/count-reporter.mjs']
-  const code = node('vitest/vitest.mjs', ['run', ...reporters, ...filters], { FACTLIB_TEST_COUNTS: counts })
+  const code = node('vitest/vitest.mjs', ['run', ...reporters, ...filters], { FACTLIB_TEST_COUNTS: counts }, binary)
   try {
     const result = JSON.parse(readFileSync(counts, 'utf8'))
     passed += result.passed
@@ -58,8 +77,8 @@ function count(name, code) {
 }
 
 /** Runs a tool of node_modules by its file, so that no shell and no PATH comes between; its exit code. */
-function node(tool, args, env = {}) {
-  const { status } = spawnSync(process.execPath, [join(root, 'node_modules', tool), ...args], {
+function node(tool, args, env = {}, binary = process.execPath) {
+  const { status } = spawnSync(binary, [join(root, 'node_modules', tool), ...args], {
     cwd: root,
     stdio: 'inherit',
     env: { ...process.env, ...env },
