@@ -2,6 +2,7 @@ import kafkajs, { type Admin, type Kafka, type logLevel, type Producer, type Tra
 import { type Sink, SinkError } from '../sink/sink.ts'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
 import { compressZstd, decompressZstd } from './compression.ts'
+import { createFramedSocket } from './framed-socket.ts'
 import { checkCluster, createOneTopic, fetchPartitionCount } from './kafkajs-admin.ts'
 import { isDuplicateSequence, toSinkError } from './kafkajs-errors.ts'
 import { readAllRecords } from './kafkajs-reader.ts'
@@ -221,6 +222,7 @@ export function createClient(target: KafkaTarget, logger: RelayLogger): Kafka {
     brokers: [...target.brokers],
     ...(target.tls === false ? {} : { ssl: target.tls }),
     ...(target.sasl === undefined ? {} : { sasl: { ...target.sasl } as never }),
+    socketFactory: createFramedSocket,
     connectionTimeout: 3_000,
     authenticationTimeout: 8_000,
     requestTimeout: 8_000,
