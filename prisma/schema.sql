@@ -24,3 +24,28 @@ CREATE TABLE IF NOT EXISTS order_items (
   unit_price_cents integer NOT NULL DEFAULT 0,
   xact_id          text NOT NULL DEFAULT pg_current_xact_id()::text
 );
+
+CREATE TABLE IF NOT EXISTS profiles (
+  id          uuid PRIMARY KEY,
+  customer_id text UNIQUE REFERENCES customers (id) ON DELETE SET NULL,
+  motto       text NOT NULL DEFAULT 'be "kind" { // }'
+);
+
+CREATE TABLE IF NOT EXISTS tags (
+  name text PRIMARY KEY
+);
+
+CREATE TABLE IF NOT EXISTS "_OrderToTag" (
+  "A" text NOT NULL REFERENCES orders (id) ON DELETE CASCADE,
+  "B" text NOT NULL REFERENCES tags (name) ON DELETE CASCADE,
+  PRIMARY KEY ("A", "B")
+);
+
+CREATE TABLE IF NOT EXISTS stock (
+  warehouse  integer NOT NULL,
+  sku        text NOT NULL,
+  quantity   integer NOT NULL DEFAULT 0,
+  counted_at timestamptz(6),
+  xact_id    text NOT NULL DEFAULT pg_current_xact_id()::text,
+  PRIMARY KEY (warehouse, sku)
+);

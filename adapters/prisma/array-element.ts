@@ -1,6 +1,8 @@
 import { type PreparedEmission, runEmission } from '../../src/emitter.ts'
 import { NotInTransactionError } from '../../src/errors.ts'
-import { OUTSIDE, type SendingClient, send } from './transaction-client.ts'
+import { inTransaction, transactionOf } from './internals.ts'
+import { foreignTransaction, scopeOf } from './model-transactions.ts'
+import { executorOf, OUTSIDE, type SendingClient, send } from './transaction-client.ts'
 import type { EmissionPromise } from './types.ts'
 
 /** Also elements of another copy of the package (ESM beside CJS) are known by it. */
@@ -40,6 +42,43 @@ export class ArrayElement<Result extends string | string[]> implements EmissionP
 /** Whether `value` is an element of any copy of the package. */
 export function isArrayElement(value: unknown): value is ArrayElement<string | string[]> {
   return typeof value === 'object' && value !== null && ELEMENT in value
+}
+
+/**
+ * Runs `elements` in their order in one interactive transaction, for a client with models: between two statements the
+ * facts of the first one have to be made. Options and errors are those of an array.
+ */
+export async function runInteractively(
+  elements: readonly unknown[],
+  root: SendingClient,
+  transact: (body: (tx: SendingClient) => Promise<unknown[]>) => Promise<unknown>,
+  asArray: (elements: unknown[]) => Promise<unknown>,
+): Promise<unknown> {
+  for (const element of elements) {
+    if (isArrayElement(element) && element[ELEMENT].root !== root) throw new NotInTransactionError(OUTSIDE)
+  }
+  // What is no promise of Prisma's: it says so itself.
+  const isForeign = (element: unknown) =>
+    (element as PrismaPromiseLike | null)?.[Symbol.toStringTag] !== 'PrismaPromise'
+  if (elements.length === 0 || elements.some(isForeign)) return asArray([...elements])
+  return transact(async (tx) => {
+    const transaction = await transactionOf(tx)
+    const bare = scopeOf(transaction.id)?.bare
+    if (bare === undefined) throw foreignTransaction()
+    const results: unknown[] = []
+    for (const element of elements) {
+      results.push(
+        isArrayElement(element)
+          ? await runEmission(executorOf(bare), element[ELEMENT].prepared)
+          : await inTransaction(element as PromiseLike<unknown>, transaction),
+      )
+    }
+    return results
+  })
+}
+
+interface PrismaPromiseLike {
+  readonly [Symbol.toStringTag]?: unknown
 }
 
 /**

@@ -1,6 +1,11 @@
 import { type Emittable, type EmitterOptions, prepareEmission, runEmission } from '../../src/emitter.ts'
-import { NotInTransactionError } from '../../src/errors.ts'
-import { ArrayElement, isArrayElement, runArray } from './array-element.ts'
+import { ConfigurationError, NotInTransactionError } from '../../src/errors.ts'
+import { type ModelFacts, readModelFacts } from '../models.ts'
+import { ArrayElement, isArrayElement, runArray, runInteractively } from './array-element.ts'
+import { type QueryCall, transactionOf } from './internals.ts'
+import { inScope } from './model-transactions.ts'
+import { type ModelWrites, runWrite, WITHOUT_LIMITS, WRITES } from './model-writes.ts'
+import { readSchema } from './schema-model.ts'
 import {
   bareTransactionClient,
   executorOf,
@@ -9,11 +14,17 @@ import {
   rootClient,
   type SendingClient,
 } from './transaction-client.ts'
-import type { FactlibExtension, UnknownClient } from './types.ts'
+import type { FactlibExtension, RowsOf, UnknownClient } from './types.ts'
 import { isSentEmission, keep, untilSettled } from './unawaited.ts'
 
-/** Options of `factlib()`: the emitter's. What is left out comes from `configure()` and `FACTLIB_PREFIX`. */
-export interface FactlibOptions extends EmitterOptions {}
+/** Options of `factlib()`: the emitter's, and `models`. What is left out comes from `configure()` and `FACTLIB_PREFIX`. */
+export interface FactlibOptions<Client = unknown> extends EmitterOptions {
+  /**
+   * Which facts the writes of a model produce: `created`, `updated`, `deleted`, or `on` for what has none of its own.
+   * Each write of such a model then runs in a transaction with its facts, in the caller's or in one of its own. Default: none.
+   */
+  readonly models?: ModelFacts<RowsOf<Client>> | undefined
+}
 
 type Transact = (this: UnknownClient, input: unknown, ...options: unknown[]) => Promise<unknown>
 
@@ -49,12 +60,15 @@ const TWO_TRANSACTIONS =
  * ])
  * ```
  */
-export function factlib(options: FactlibOptions = {}): FactlibExtension {
+export function factlib<Client = unknown>(options: FactlibOptions<Client> = {}): FactlibExtension<Client> {
+  const { models, ...given } = options
   // A copy: what the caller changes later changes nothing here.
-  const own = { ...options }
+  const own = { ...given }
+  const facts = models === undefined ? undefined : readModelFacts(models, ['created', 'updated', 'deleted'])
   return (extended) => {
     const parent = extended as ExtendableClient
     const depth = extensionsUnder(parent)
+    const writes = facts === undefined ? undefined : modelWrites(parent, facts, own)
 
     // Not an arrow function: Prisma calls it on the client, or on the transaction's client, that the caller used.
     function $emitFact(
@@ -74,20 +88,61 @@ export function factlib(options: FactlibOptions = {}): FactlibExtension {
 
     function $transaction(this: UnknownClient, input: unknown, ...rest: unknown[]): Promise<unknown> {
       // As `super.$transaction`: the method of the client below, on this client, so that `tx` has all its extensions.
-      const transact = (what: unknown) => parent.$transaction.call(this, what, ...rest)
+      const transact = (what: unknown, ...options: unknown[]) => parent.$transaction.call(this, what, ...options)
       if (typeof input === 'function') {
-        return transact((tx: UnknownClient, ...more: unknown[]) => untilSettled(tx, () => input(tx, ...more)))
+        return transact(
+          async (tx: UnknownClient, ...more: unknown[]) => {
+            const body = () => untilSettled(tx, () => input(tx, ...more))
+            if (writes === undefined) return body()
+            const { id } = await transactionOf(tx)
+            return inScope(id, bareTransactionClient(tx as SendingClient, depth), body)
+          },
+          ...rest,
+        )
       }
-      if (!Array.isArray(input)) return transact(input)
+      if (!Array.isArray(input)) return transact(input, ...rest)
       const emits = input.some(isArrayElement)
       // Prisma runs an array on another connection than `tx`, also for tx.$transaction: they would not die together.
       if (input.some(isSentEmission) || (emits && isTransactionClient(this))) {
         return Promise.reject(new NotInTransactionError(TWO_TRANSACTIONS))
       }
-      if (!emits) return transact(input)
-      return runArray(input, rootClient(this), (elements) => transact(elements) as Promise<unknown[]>)
+      const root = rootClient(this)
+      if (writes !== undefined && !isTransactionClient(this)) {
+        const options = { ...WITHOUT_LIMITS, ...(rest[0] as object | undefined) }
+        return runInteractively(
+          input,
+          root,
+          // Not Prisma's own: this one waits for the facts.
+          (body) => $transaction.call(this, body, options),
+          (elements) => transact(elements, ...rest),
+        )
+      }
+      if (!emits) return transact(input, ...rest)
+      return runArray(input, root, (elements) => transact(elements, ...rest) as Promise<unknown[]>)
     }
 
-    return parent.$extends({ name: 'factlib', client: { $emitFact, $transaction } })
+    if (writes === undefined) return parent.$extends({ name: 'factlib', client: { $emitFact, $transaction } })
+    const run = (call: QueryCall) => runWrite(writes, call)
+    return parent.$extends({
+      name: 'factlib',
+      client: { $emitFact: Object.assign($emitFact, { [WITH_MODELS]: true }), $transaction },
+      query: { $allModels: Object.fromEntries(WRITES.map((write) => [write, run])) },
+    })
   }
+}
+
+/** On `$emitFact` of a client that has models already. */
+const WITH_MODELS = Symbol.for('factlib.prisma.models')
+
+/** @throws ConfigurationError when a model is not in the client's schema, or the client has mappers already. */
+function modelWrites(parent: UnknownClient, facts: ModelWrites['facts'], options: EmitterOptions): ModelWrites {
+  const root = rootClient(parent)
+  const schema = readSchema(root)
+  const problems = facts.models.flatMap((model) =>
+    schema.has(model) ? [] : `models.${model} is no model of this client: it has ${[...schema.keys()].join(', ')}`,
+  )
+  const { $emitFact: before } = parent as { $emitFact?: { [WITH_MODELS]?: boolean } }
+  if (before?.[WITH_MODELS]) problems.push('models were given to this client before: give all of them to one factlib()')
+  if (problems.length > 0) throw new ConfigurationError(problems)
+  return { root, schema, facts, options }
 }

@@ -47,10 +47,33 @@ export interface EmitFactMethod {
 }
 
 /** What `factlib()` returns, in the shape that `$extends` reads an extension's types from. */
-export type FactlibExtension = (client: unknown) => {
+export type FactlibExtension<Client = unknown> = (client: Client) => {
   // biome-ignore lint/complexity/noBannedTypes: Prisma merges these with an intersection, where `{}` is the neutral type.
   $extends: { extArgs: { result: {}; model: {}; query: {}; client: { $emitFact: () => EmitFactMethod } } }
 }
+
+/** A model of a client, as Prisma describes it to the types of its extensions. */
+interface DescribedModel {
+  readonly fields: object
+  readonly [description: symbol]: {
+    readonly types: { readonly payload: { readonly name: string; readonly scalars: object } }
+  }
+}
+
+type PayloadOf<Model> = Model extends DescribedModel ? Model[symbol]['types']['payload'] : never
+
+/**
+ * The models of a client, each with the type of its rows: all columns, no relations, no computed fields. `$extends`
+ * tells the client's type; where it cannot (an extension that is made before its client is known) rows are records.
+ */
+export type RowsOf<Client> = unknown extends Client
+  ? Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  : {
+      [Name in keyof Client as Name extends `$${string}` ? never : PayloadOf<Client[Name]>['name']]: Pick<
+        PayloadOf<Client[Name]>['scalars'],
+        keyof PayloadOf<Client[Name]>['scalars'] & keyof (Client[Name] & DescribedModel)['fields']
+      >
+    }
 
 /** What the adapter reads of a client that it does not know: everything may be missing. */
 export interface UnknownClient {

@@ -1,0 +1,4 @@
+import { describeModels } from './models-contract.ts'
+import { openModelsShop } from './models-shop.ts'
+
+describeModels('newest Prisma', () => openModelsShop())
