@@ -42,7 +42,8 @@ export interface IntakeOptions {
   readonly onStarted: (session: SourceSession) => void
   readonly onHalt: (error: RelayHaltError) => void
   readonly onServerStopping: () => void
-  readonly onStatusSent: (confirmedLsn: Lsn) => void
+  /** Every fact before this position is durable. */
+  readonly onDurable: (lsn: Lsn) => void
 }
 
 /**
@@ -102,7 +103,7 @@ export class Intake implements SourceEvents {
     if (!ledger) return
     let moved = false
     for (const entry of entries) if (entry.settles && ledger.settle(entry.unit, 1)) moved = true
-    if (moved) this.#session?.confirm(ledger.confirmableLsn, true)
+    if (moved) this.#confirm(ledger.confirmableLsn, true)
     this.#checkDrained()
   }
 
@@ -142,7 +143,7 @@ export class Intake implements SourceEvents {
     if (entry === undefined) {
       if (!transactional) {
         ledger.skipAlone(messageLsn)
-        this.#session?.confirm(ledger.confirmableLsn, false)
+        this.#confirm(ledger.confirmableLsn, false)
       }
       return
     }
@@ -155,16 +156,12 @@ export class Intake implements SourceEvents {
     if (this.#stopped) return
     const ledger = this.#ledger as Ledger
     const hadFacts = ledger.commit(endLsn)
-    this.#session?.confirm(ledger.confirmableLsn, hadFacts)
+    this.#confirm(ledger.confirmableLsn, hadFacts)
     if (this.#stopAtCommit) this.stop()
   }
 
   onKeepalive(walEnd: Lsn): void {
-    if (!this.#stopped && this.#ledger?.keepalive(walEnd)) this.#session?.confirm(walEnd, false)
-  }
-
-  onStatusSent(confirmedLsn: Lsn): void {
-    this.#options.onStatusSent(confirmedLsn)
+    if (!this.#stopped && this.#ledger?.keepalive(walEnd)) this.#confirm(walEnd, false)
   }
 
   onServerStopping(): void {
@@ -191,6 +188,11 @@ export class Intake implements SourceEvents {
       this.#options.onHalt(error)
       return undefined
     }
+  }
+
+  #confirm(lsn: Lsn, hasFacts: boolean): void {
+    this.#session?.confirm(lsn, hasFacts)
+    this.#options.onDurable(lsn)
   }
 
   #isDrained(): boolean {

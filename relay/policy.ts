@@ -49,6 +49,9 @@ const HINTS: Record<SinkFault['kind'], string> = {
   topicMissing: 'the topic does not exist; create it, or set KAFKA_CREATE_TOPICS=true',
 }
 
+/** So many empty acknowledgements in a row outlive a metadata refresh. */
+const EMPTY_ACKNOWLEDGEMENTS = 5
+
 /** 100 ms doubling to 5 s. Deterministic: one lane has one request, so there is no herd to spread. */
 export function backoffMs(attempt: number, first = 100, most = 5_000): number {
   return Math.min(most, first * 2 ** Math.min(attempt - 1, 16))
@@ -67,6 +70,9 @@ export function decideSinkFault(fault: SinkFault, attempt: number): SinkDecision
     case 'topicMissing':
       return { action: 'hold', delayMs: backoffMs(attempt, 200, 3_000), hint }
     default:
+      // An acknowledgement that stays empty although metadata was read anew: this producer is stuck.
+      if (fault.type === 'EMPTY_ACKNOWLEDGEMENT' && attempt % EMPTY_ACKNOWLEDGEMENTS === 0)
+        return { action: 'renew', delayMs: backoffMs(attempt), hint: `${HINTS.renew} [${fault.type}]` }
       return { action: 'retry', delayMs: backoffMs(attempt), hint }
   }
 }

@@ -3,8 +3,9 @@ import type { Entry } from './entry.ts'
 import { RelayHaltError, SlotInUseError } from './errors.ts'
 import { Intake, type IntakeOptions } from './intake.ts'
 import { isOver, type LifecycleEvent, nextPhase, type Phase } from './lifecycle.ts'
-import { formatLsn, type Lsn, ZERO_LSN } from './lsn.ts'
+import { formatLsn, type Lsn } from './lsn.ts'
 import { decideSourceFault, EXIT } from './policy.ts'
+import { PositionWatch } from './position-watch.ts'
 import type { Source, SourceSession } from './source/source.ts'
 import { StallGuard } from './stall-guard.ts'
 import type { RelayLogger, RelayObserver, RelayOutcome } from './types.ts'
@@ -47,8 +48,7 @@ export class SlotReader {
   #lastError: unknown
   #halted: RelayHaltError | undefined
   #stopping: Promise<void> | undefined
-  #flushWaiters: { readonly lsn: Lsn; readonly resolve: () => void }[] = []
-  #flushedLsn: Lsn = ZERO_LSN
+  readonly #durable = new PositionWatch()
   /** Resolves when there is a session; undefined while there is one. */
   #noSession: Deferred<void> | undefined = createDeferred<void>()
   readonly #stallGuard = new StallGuard(() =>
@@ -96,10 +96,9 @@ export class SlotReader {
     return this.#stopped.promise
   }
 
-  /** Resolves when a position at or past this one was reported to PostgreSQL. */
+  /** Resolves when every fact before this position is durable; rejects when the relay ends before. */
   whenFlushed(lsn: Lsn): Promise<void> {
-    if (this.#flushedLsn >= lsn) return Promise.resolve()
-    return new Promise((resolve) => this.#flushWaiters.push({ lsn, resolve }))
+    return this.#durable.whenReached(lsn)
   }
 
   /** Whether this relay holds the slot as far as it can know: only then may anything be produced. */
@@ -175,6 +174,7 @@ export class SlotReader {
     if (isOver(this.#phase)) return
     this.#dispatch(event)
     this.#started.reject(outcome.error ?? new Error('the relay was stopped before it started'))
+    this.#durable.end(outcome.error ?? new Error('the relay was stopped'))
     this.#stopped.resolve(outcome)
     if (!outcome.error) this.#options.logger.info({}, 'stopped')
   }
@@ -207,7 +207,7 @@ export class SlotReader {
       onStarted: (session) => this.#onStarted(intake, session),
       onHalt: (error) => this.#halt(error),
       onServerStopping: () => void this.#yieldToServer(intake),
-      onStatusSent: (confirmedLsn) => this.#onStatusSent(confirmedLsn),
+      onDurable: (lsn) => this.#durable.reached(lsn),
     })
     try {
       const session = await source.open(intake, this.#abort.signal)
@@ -221,7 +221,7 @@ export class SlotReader {
     const { logger, slot } = this.#options
     this.#intake = intake
     this.#lastError = undefined
-    this.#flushedLsn = session.startLsn
+    this.#durable.reached(session.startLsn)
     this.#stallGuard.watch(session.serverPatienceMs * 0.4, () => session.holdsSlot())
     this.#noSession?.resolve()
     this.#noSession = undefined
@@ -247,14 +247,6 @@ export class SlotReader {
     const fields = { slot, type: decision.type, retryInMs: Math.round(decision.delayMs) }
     logger.warn(fields, `${decision.hint}: ${describe(error)}`)
     return decision.delayMs
-  }
-
-  #onStatusSent(confirmedLsn: Lsn): void {
-    this.#flushedLsn = confirmedLsn
-    if (this.#flushWaiters.length === 0) return
-    const waiters = this.#flushWaiters
-    this.#flushWaiters = waiters.filter((waiter) => waiter.lsn > confirmedLsn)
-    for (const waiter of waiters) if (waiter.lsn <= confirmedLsn) waiter.resolve()
   }
 
   /** The server waits for us before it ends: it gets what can be had in a short time, then its socket back. */

@@ -149,7 +149,10 @@ export interface Relay extends AsyncDisposable {
   stop(): Promise<void>
   /** Never rejects. */
   whenStopped(): Promise<RelayOutcome>
-  /** Resolves once `confirmed_flush_lsn` sent to PostgreSQL is at or past this LSN (`%X/%X`). */
+  /**
+   * Resolves once every fact before this LSN (`%X/%X`, `pg_current_wal_lsn()` say) is durable where it goes; PostgreSQL is
+   * told soon after. Rejects when the relay ends before.
+   */
   whenFlushed(lsn: string): Promise<void>
   health(): RelayHealth
   readonly phase: 'idle' | 'connecting' | 'streaming' | 'draining' | 'standby' | 'stopped' | 'failed'

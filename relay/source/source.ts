@@ -17,8 +17,6 @@ export interface SourceEvents {
   onCommit(endLsn: Lsn): void
   /** Everything before `walEnd` was sent. */
   onKeepalive(walEnd: Lsn): void
-  /** A status frame with this position was written to the socket. */
-  onStatusSent(confirmedLsn: Lsn): void
   /** The server is shutting down and waits for us: drain, then close. */
   onServerStopping(): void
 }

@@ -1,6 +1,6 @@
 import type { ClientConfig } from 'pg'
 import type { RelayHaltError } from '../../errors.ts'
-import type { Lsn } from '../../lsn.ts'
+import { formatLsn, type Lsn } from '../../lsn.ts'
 import type { RelayLogger } from '../../types.ts'
 import { ConfirmGate } from './confirm-gate.ts'
 import { ControlConnection } from './control.ts'
@@ -89,6 +89,21 @@ export class SlotKeeper {
       ])
     ).rows as { active_pid: number | null }[]
     return row?.active_pid ?? undefined
+  }
+
+  /** Whether the slot has this position; true where it cannot be asked. */
+  async slotConfirms(lsn: Lsn): Promise<boolean> {
+    try {
+      const [row] = (
+        await this.#control.query(
+          'SELECT confirmed_flush_lsn >= $2::pg_lsn AS there FROM pg_replication_slots WHERE slot_name = $1',
+          [this.#options.slot, formatLsn(lsn)],
+        )
+      ).rows as { there: boolean | null }[]
+      return row?.there ?? true
+    } catch {
+      return true
+    }
   }
 
   async close(): Promise<void> {

@@ -185,20 +185,28 @@ export class WalSession implements SourceSession {
   }
 
   async close(limitMs: number): Promise<void> {
-    const stream = this.#connection?.stream
-    if (!this.#over && stream && this.#prepared && limitMs > 0) {
+    if (!this.#over && this.#prepared && limitMs > 0) {
       const limit = new Promise((resolve) => setTimeout(resolve, limitMs).unref())
-      await Promise.race([this.#keeper.flush(), this.whenClosed, limit])
-      // A reply proves that the server has read the position; a socket that is merely written to proves nothing.
-      const proven = new Promise<void>((resolve) => {
-        this.#onKeepaliveOnce = resolve
-      })
-      this.resume()
-      this.#send(true)
-      await Promise.race([proven, this.whenClosed, limit])
+      await Promise.race([this.#handOver(), this.whenClosed, limit])
     }
     this.#end(undefined)
     await this.#keeper.close()
+  }
+
+  /** Brings the last position to the server, and asks it over the other connection whether it has it. */
+  async #handOver(): Promise<void> {
+    await this.#keeper.flush()
+    // Answers come behind what is still in the socket.
+    this.resume()
+    while (!this.#over) {
+      // Not the answer is the proof (one may have been on its way before), nor the write: the slot itself is.
+      const answered = new Promise<void>((resolve) => {
+        this.#onKeepaliveOnce = resolve
+      })
+      this.#send(true)
+      await answered
+      if (this.#over || (await this.#keeper.slotConfirms(this.#confirmedLsn))) return
+    }
   }
 
   #end(error: Error | undefined): void {
@@ -275,7 +283,6 @@ export class WalSession implements SourceSession {
     this.#pacer.sent(performance.now())
     // acknowledge() sends lsn + 1. Minus one makes it exact: one more would lose the next adjacent commit.
     if (lsn > ZERO_LSN) void this.#service.acknowledge(formatLsn(toLsn(lsn - 1n)), ping)
-    this.#options.events.onStatusSent(lsn)
     this.#schedule()
   }
 }
