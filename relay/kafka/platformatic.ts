@@ -24,6 +24,8 @@ const CLOSE_LIMIT_MS = 10_000
 /** How long the broker may wait for its replicas; below the connection's request time-out of 8 s. */
 const PRODUCE_TIMEOUT_MS = 6_000
 const TOPIC_TIMEOUT_MS = 6_000
+const LOADING_ATTEMPTS = 30
+const LOADING_PAUSE_MS = 100
 const LARGEST_SEQUENCE = 0x7fffffff
 /** After these the batch may be in the log all the same: the leader's time-out, and too few replicas after the append. */
 const WRITTEN_PERHAPS: ReadonlySet<number> = new Set([-1, 7, 20])
@@ -94,12 +96,7 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     const cluster = new PlatformaticCluster(library, target)
     opening = cluster
     try {
-      const connection = await cluster.anyConnection()
-      const { producerId, producerEpoch } = await cluster
-        .request<{ producerId: bigint; producerEpoch: number }>(connection, 'InitProducerId', null, 60_000, -1n, -1)
-        .catch((error: unknown) => {
-          throw toSinkError(error, 'cannot get a producer id')
-        })
+      const { producerId, producerEpoch } = await producerIdOf(cluster, () => closed)
       if (closed) throw new SinkError('retry', 'CLOSED', 'the sink is closed')
       producer = { cluster, id: producerId, epoch: producerEpoch }
       logger.debug({ sink: 'platformatic', producerId: String(producerId) }, 'has a producer id')
@@ -283,6 +280,23 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     },
   }
   return sink
+}
+
+/** A broker that has just started says for a moment that it is loading. */
+async function producerIdOf(
+  cluster: PlatformaticCluster,
+  isClosed: () => boolean,
+): Promise<{ readonly producerId: bigint; readonly producerEpoch: number }> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      // No transactional id, time-out of transactions, no id to go on with.
+      return await cluster.request(await cluster.anyConnection(), 'InitProducerId', null, 60_000, -1n, -1)
+    } catch (error) {
+      const fault = toSinkError(error, 'cannot get a producer id')
+      if (fault.type !== 'COORDINATOR_LOAD_IN_PROGRESS' || attempt === LOADING_ATTEMPTS || isClosed()) throw fault
+      await new Promise((resolve) => setTimeout(resolve, LOADING_PAUSE_MS))
+    }
+  }
 }
 
 /** @throws SinkError for a partition that is not there: a topic that was made again with fewer, or a defect of the caller. */
