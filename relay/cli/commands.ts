@@ -4,6 +4,7 @@
  */
 import type { Command } from 'commander'
 import type { RelayConfiguration } from '../config/settings.ts'
+import { CliError, COMMAND_EXIT } from './cli-error.ts'
 import { environment, loadConfiguration } from './load-configuration.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
 import { type CommandWords, withOwnOptions } from './with-settings.ts'
@@ -18,6 +19,7 @@ const NO_PREFIX = { prefix: '*' }
 export function addOperatorCommands(program: Command): void {
   addSetup(program)
   addTeardown(program)
+  addDoctor(program)
 }
 
 function addSetup(program: Command): void {
@@ -86,6 +88,43 @@ function addTeardown(program: Command): void {
   })
 }
 
+function addDoctor(program: Command): void {
+  const command = program
+    .command('doctor')
+    .description('connect to both sides and say what is wrong, or will be; each with the command that mends it')
+  define(command, 'doctor', {
+    usage: '[options]',
+    options: [
+      ['--topics <list>', 'look at these topics, too: those that your facts go to'],
+      ['--peek <count>', 'look into so many changes that wait in the slot, 0: none (default: 1000)'],
+      ['--quiet', 'leave out what is in order'],
+      JSON_OPTION,
+    ],
+    notes: [
+      'It changes nothing and writes into no topic. While it looks into the slot, which it does only when nobody reads it, a relay that starts stands by for a moment.',
+      'Exit codes: 0 the relay can work, 1 it can, with warnings, 2 it cannot.',
+    ],
+    examples: [
+      'factlib-relay doctor --topics shop.order,shop.user',
+      'factlib-relay doctor --json | jq -r \'.findings[] | select(.level == "problem") | .remedy\'',
+    ],
+    async action(flags) {
+      const peekMessages = count(flags, 'peek')
+      const configuration = await loadConfiguration(flags)
+      const { doctor } = await import('./doctor.ts')
+      return doctor(
+        configuration,
+        {
+          ...booleans(flags, ['json', 'quiet']),
+          topics: list(flags, 'topics'),
+          ...(peekMessages === undefined ? {} : { peekMessages }),
+        },
+        createTerminal(),
+      )
+    },
+  })
+}
+
 interface CommandDefinition extends CommandWords {
   /** Resolves to the exit code. */
   action(flags: Flags, args: readonly string[]): Promise<number>
@@ -116,6 +155,18 @@ function texts<K extends string>(flags: Flags, keys: readonly K[]): { readonly [
     return value === undefined ? [] : [[key, value] as const]
   })
   return Object.fromEntries(given) as { readonly [key in K]?: string }
+}
+
+function list(flags: Flags, key: string): readonly string[] {
+  return (text(flags, key) ?? '').split(',').filter((item) => item.trim() !== '')
+}
+
+function count(flags: Flags, key: string): number | undefined {
+  const value = text(flags, key)
+  if (value === undefined) return undefined
+  if (!/^\d{1,9}$/.test(value))
+    throw new CliError(`--${key} must be a whole number`, { exitCode: COMMAND_EXIT.unusable })
+  return Number(value)
 }
 
 function booleans<K extends string>(flags: Flags, keys: readonly K[]): { readonly [key in K]?: boolean } {
