@@ -11,6 +11,7 @@ const entry = {
   prisma: 'adapters/prisma/index.ts',
   drizzle: 'adapters/drizzle/index.ts',
   sequelize: 'adapters/sequelize/index.ts',
+  pg: 'adapters/pg/index.ts',
   relay: 'relay/index.ts',
 }
 

@@ -43,7 +43,7 @@ export {
   NotInTransactionError,
   UnseenWriteError,
 } from './errors.ts'
-export type { SqlExecutor, SqlQuery } from './executor.ts'
+export { type GuardedTransaction, guardedExecutor, type SqlExecutor, type SqlQuery, type SqlRow } from './executor.ts'
 export {
   Fact,
   type FactInput,

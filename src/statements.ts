@@ -38,6 +38,31 @@ export function emitManyStatement(messages: readonly Message[]): Statement {
   return statement(MANY, [JSON.stringify(rows)])
 }
 
+/**
+ * The statement, so that PostgreSQL itself refuses it in the wrong place; one row, `written` and `transaction_id` as
+ * text. `written` is the count of its messages, or null when nothing was written:
+ *
+ *   the transaction has no id yet         it gets one, nothing is written
+ *   it has another one than `expectedId`  nothing is written
+ *   else, and with an empty `expectedId`  written
+ *
+ * How a caller goes on is in `guardedExecutor`.
+ */
+export function guardedStatement({ strings, values }: Statement, expectedId: string): Statement {
+  // A branch of CASE is evaluated only when it is taken, and a subquery without outer references only when it is first
+  // asked for: nothing is written unless the first condition holds. The second condition is never true, it gives an id.
+  const id = 'pg_current_xact_id_if_assigned()::text'
+  const before =
+    `SELECT CASE WHEN ${id} = coalesce(nullif(guard.expected, ''), ${id})` +
+    ' THEN (SELECT count(facts.lsn)::text FROM ('
+  const after =
+    `) AS facts) WHEN pg_current_xact_id() IS NULL THEN NULL END AS written, ${id} AS transaction_id` + ' FROM (SELECT '
+  const inside = [...strings]
+  inside[0] = before + inside[0]
+  inside[inside.length - 1] += after
+  return statement([...inside, '::text AS expected) AS guard'], [...values, expectedId])
+}
+
 function statement(strings: readonly string[], values: readonly (string | Uint8Array)[]): Statement {
   let text = strings[0]!
   for (let i = 1; i < strings.length; i++) text += `$${i}${strings[i]}`

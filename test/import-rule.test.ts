@@ -27,6 +27,7 @@ const LIGHT_ENTRIES = [
   'adapters/prisma/index.ts',
   'adapters/drizzle/index.ts',
   'adapters/sequelize/index.ts',
+  'adapters/pg/index.ts',
 ]
 
 function readGraph(): Graph {
