@@ -7,83 +7,10 @@ import { decodeFact } from '../../src/envelope/decode.ts'
 import { encodeFact } from '../../src/envelope/encode.ts'
 import { isFactlibError, NotInTransactionError } from '../../src/errors.ts'
 import { Fact, type FactInput } from '../../src/fact.ts'
+import type { SafetyOutcome } from './safety-results.ts'
+import { Deliberate, factOf, factsOf, fails, neither, newId, one, rejection, together } from './safety-row-parts.ts'
+import { anotherPool, readOnly } from './safety-rows-elsewhere.ts'
 import type { AdapterUnderTest, SafetyEvidence, SafetyRow } from './transaction-safety.ts'
-
-let lastRow = 0
-
-/** Ids are never used twice, also not by two test files on one database. */
-function newId(): string {
-  lastRow += 1
-  return `c-${process.pid}-${Date.now()}-${lastRow}`
-}
-
-function factOf(id: string, eventType = 'customer.created'): FactInput {
-  return { aggregateType: 'customer', aggregateId: id, eventType, payload: { id } }
-}
-
-/** What a body throws on purpose, told from every other error by identity. */
-class Deliberate extends Error {}
-
-async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  try {
-    await promise
-  } catch (error) {
-    return error
-  }
-  return undefined
-}
-
-async function fails(promise: Promise<unknown>, what: string): Promise<unknown> {
-  const error = await rejection(promise)
-  assert.ok(error !== undefined, `${what}: an error was expected`)
-  return error
-}
-
-/** The facts of the slot whose aggregate id is one of `ids`: other messages of the same database do not disturb a row. */
-async function factsOf(evidence: SafetyEvidence, ids: readonly string[]): Promise<{ xid: number; fact: Fact }[]> {
-  const facts: { xid: number; fact: Fact }[] = []
-  for (const message of await evidence.messages()) {
-    const fact = decodeFact(message.content, { prefix: message.prefix })
-    if (ids.includes(fact.aggregateId)) facts.push({ xid: message.xid, fact })
-  }
-  return facts
-}
-
-/** The row is there, each fact is there once in this order, all with the row's transaction id. */
-async function together(
-  evidence: SafetyEvidence,
-  rowIds: readonly string[],
-  factIds: readonly string[],
-  emitted: readonly string[],
-): Promise<void> {
-  const transactions = await Promise.all(rowIds.map((id) => evidence.rowTransaction(id)))
-  assert.ok(
-    transactions.every((xid) => xid !== undefined),
-    'a committed row is missing',
-  )
-  const [first] = transactions as bigint[]
-  assert.ok(first !== undefined && transactions.every((xid) => xid === first), 'the rows are of several transactions')
-  const facts = await factsOf(evidence, [...rowIds, ...factIds])
-  assert.deepEqual(
-    facts.map(({ fact }) => fact.id),
-    [...emitted],
-    'the slot does not hold exactly the emitted facts, in order',
-  )
-  for (const { xid } of facts)
-    assert.equal(BigInt(xid), BigInt.asUintN(32, first), "a fact is not of its row's transaction")
-}
-
-/** Neither row nor fact. */
-async function neither(evidence: SafetyEvidence, ids: readonly string[]): Promise<void> {
-  for (const id of ids) assert.equal(await evidence.rowTransaction(id), undefined, 'a row outlived its rollback')
-  assert.deepEqual(await factsOf(evidence, ids), [], 'a fact outlived its rollback')
-}
-
-async function one(promise: Promise<string | readonly string[]>): Promise<string> {
-  const id = await promise
-  assert.ok(typeof id === 'string', 'one fact resolves to its id')
-  return id
-}
 
 async function committed<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEvidence): Promise<void> {
   const id = newId()
@@ -206,16 +133,17 @@ async function manyAtOnce<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEvi
   await together(evidence, [id], [], emitted)
 }
 
-async function outside<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEvidence): Promise<void> {
+async function outside<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEvidence): Promise<SafetyOutcome> {
   const id = newId()
   const error = await fails(adapter.emitOutside(factOf(id)), 'emitting outside a transaction')
   assert.ok(error instanceof NotInTransactionError, 'outside a transaction it is a NotInTransactionError')
   const many = await fails(adapter.emitOutside([factOf(id), factOf(id)]), 'emitting outside a transaction')
   assert.ok(many instanceof NotInTransactionError, 'outside a transaction it is a NotInTransactionError, for many too')
   await neither(evidence, [id])
+  return 'refused'
 }
 
-async function afterCommit<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEvidence): Promise<void> {
+async function afterCommit<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEvidence): Promise<SafetyOutcome> {
   const id = newId()
   const emitted: string[] = []
   let stale: Tx | undefined
@@ -230,9 +158,10 @@ async function afterCommit<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEv
   )
   assert.ok(isFactlibError(error), 'a committed transaction is refused with an error of factlib')
   await together(evidence, [id], [], emitted)
+  return 'refused'
 }
 
-async function afterRollback<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEvidence): Promise<void> {
+async function afterRollback<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEvidence): Promise<SafetyOutcome> {
   const id = newId()
   let stale: Tx | undefined
   await fails(
@@ -245,9 +174,10 @@ async function afterRollback<Tx>(adapter: AdapterUnderTest<Tx>, evidence: Safety
   const error = await fails(adapter.emit(stale as Tx, factOf(id)), 'emitting on a rolled back transaction')
   assert.ok(isFactlibError(error), 'a rolled back transaction is refused with an error of factlib')
   await neither(evidence, [id])
+  return 'refused'
 }
 
-async function aborted<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEvidence): Promise<void> {
+async function aborted<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEvidence): Promise<SafetyOutcome> {
   const id = newId()
   let refused: unknown
   // The body swallows both errors: whether the ORM then rejects or resolves is its own affair, PostgreSQL rolls back.
@@ -260,6 +190,7 @@ async function aborted<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEviden
   )
   assert.ok(isFactlibError(refused, 'FACTLIB_EMIT_FAILED'), 'an aborted transaction takes no fact, and says so')
   await neither(evidence, [id])
+  return 'refused'
 }
 
 async function parallelInOne<Tx>(adapter: AdapterUnderTest<Tx>, evidence: SafetyEvidence): Promise<void> {
@@ -374,6 +305,8 @@ export const transactionSafety = {
   'a committed transaction takes no more facts': afterCommit,
   'a rolled back transaction takes no more facts': afterRollback,
   'an aborted transaction takes no fact': aborted,
+  'a read-only transaction may emit': readOnly,
+  "a fact emitted in another pool's transaction goes with that one": anotherPool,
   'parallel calls inside one transaction stay in it, in order': parallelInOne,
   'parallel transactions keep their own facts': parallelTransactions,
   'a retried transaction emits the same bytes': retriedWithSameFact,

@@ -4,6 +4,9 @@ import type { PrismaClient } from '../../../prisma/generated-client/client.ts'
 import { decodeFact } from '../../../src/envelope/decode.ts'
 import { UnseenWriteError } from '../../../src/errors.ts'
 import type { FactInput } from '../../../src/fact.ts'
+import type { ModelRow } from '../../contracts/model-rows.ts'
+import { recordSafety, type SafetyOutcome } from '../../contracts/safety-results.ts'
+import { describeModelsEdges } from './models-edges.ts'
 import type { ModelsShop } from './models-shop.ts'
 
 /** A fact of the slot, as the tests look at it. */
@@ -54,8 +57,25 @@ let lastId = 0
 export const newId = () => `m-${++lastId}`
 
 /** What every supported version of Prisma has to do with `models`. */
-export function describeModels(name: string, open: () => Promise<ModelsShop>): void {
-  describe(`models: ${name}`, () => {
+export function describeModels(version: string, open: (options?: object) => Promise<ModelsShop>): void {
+  describe(`Prisma ${version}`, () => {
+    const record = recordSafety({ table: 'models', orm: 'Prisma', version }) as (
+      row: ModelRow,
+      to: SafetyOutcome,
+    ) => void
+    describeWrites(version, open, (...rows) => rows.forEach((row) => void record(row, 'proved')), record)
+    describeModelsEdges(version, open, record)
+    it('switches no hooks off', () => record('hooks switched off for one call', 'absent'))
+  })
+}
+
+function describeWrites(
+  version: string,
+  open: () => Promise<ModelsShop>,
+  proved: (...rows: ModelRow[]) => void,
+  record: (row: ModelRow, outcome: SafetyOutcome) => void,
+): void {
+  describe(`models: ${version}`, () => {
     let shop: ModelsShop
     let prisma: ReturnType<typeof withModels>
     const customerId = 'ada'
@@ -86,6 +106,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       expect(more).toEqual([])
       expect(fact).toMatchObject({ type: 'created', id: data.id, row: JSON.parse(JSON.stringify(created)) })
       expect(fact?.xid).toBe(await writer(data.id))
+      proved('create one')
     })
 
     it('writes of an interactive transaction: its own, in order, also gone with it', async () => {
@@ -111,6 +132,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       })
       await expect(body).rejects.toThrow('roll back')
       await expectNoRow(lost.id)
+      proved('update one', 'delete one', "in the caller's transaction", 'rolled back')
     })
 
     it('writes of an array transaction: in its order, one transaction, gone with it', async () => {
@@ -142,6 +164,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       const array = prisma.$transaction([prisma.order.create({ data: lost }), prisma.order.create({ data: first })])
       await expect(array).rejects.toMatchObject({ code: 'P2002' })
       await expectNoRow(lost.id)
+      proved('in an array transaction')
     })
 
     it('createMany and createManyAndReturn: a fact for each row that was written', async () => {
@@ -156,6 +179,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       const found = await facts()
       expect(brief(found)).toEqual([`created ${fourth.id}`, `created ${fifth.id}`])
       expect(found[0]?.row).toMatchObject({ customerId, status: 'new', totalCents: 0 })
+      proved('create many')
     })
 
     it('updateMany and updateManyAndReturn: a fact for each row that was changed', async () => {
@@ -172,6 +196,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       expect(brief(await facts()).sort()).toEqual([`updated ${first.id}`, `updated ${second.id}`])
       expect(await prisma.order.updateMany({ where, data: { status: 'paid' } })).toEqual({ count: 0 })
       expect(await facts()).toEqual([])
+      proved('update many', 'increment and decrement')
     })
 
     it('delete and deleteMany: a fact for each row that is gone', async () => {
@@ -191,6 +216,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       expect((await facts()).map(({ type }) => type)).toEqual(['deleted', 'deleted'])
       expect(await prisma.stock.deleteMany()).toEqual({ count: 1 })
       expect((await facts()).map(({ type }) => type)).toEqual(['deleted'])
+      proved('delete many')
     })
 
     it('upsert: created and updated are told apart', async () => {
@@ -201,6 +227,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       const found = await facts()
       expect(brief(found)).toEqual([`created ${data.id}`, `updated ${data.id}`])
       expect(found[1]?.changed).toEqual(['status'])
+      proved('upsert: created told from updated')
     })
 
     it('upserts of one row at the same moment: one created it, the others updated it', async () => {
@@ -212,6 +239,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
         expect(brief(found)).toEqual([`created ${data.id}`, ...Array(3).fill(`updated ${data.id}`)])
         expect(found.map(({ row }) => row['totalCents'])).toEqual([0, 1, 2, 3])
       }
+      proved('upserts of one row at the same moment')
     })
 
     it('select, omit, include and relations: the caller gets what was asked for, the mapper the full row', async () => {
@@ -239,6 +267,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       const columns = ['id', 'customerId', 'status', 'totalCents', 'createdAt', 'xactId'].sort()
       for (const { row } of found) expect(Object.keys(row).sort()).toEqual(columns)
       expect(found.map(({ changed }) => changed)).toEqual([undefined, ['status'], ['customerId'], ['status']])
+      proved('columns hidden from the caller')
     })
 
     it('a nested write on a model with mappers is refused before anything is written', async () => {
@@ -293,6 +322,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       await prisma.customer.create({ data: { id, name: 'x', profile: { create: { motto: 'x' } } } })
       await prisma.order.create({ data: { ...order(), items: { create: { sku: 'x' } } } })
       expect((await facts()).length).toBe(1)
+      record('nested writes through relations', 'refused')
     })
 
     it('a mapper that throws after the write fails the transaction, also when the caller swallows the error', async () => {
@@ -317,6 +347,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       await expect(body).rejects.toThrow('mapper')
       await expect(throwing.$transaction([throwing.order.create({ data: array })])).rejects.toThrow('mapper')
       for (const { id } of [alone, swallowed, array]) await expectNoRow(id)
+      proved('a mapper that throws, swallowed by the caller')
     })
 
     it('the transaction waits for a write that nobody awaits', async () => {
@@ -327,6 +358,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       const [fact] = await facts()
       expect(fact?.id).toBe(data.id)
       expect(fact?.xid).toBe(await writer(data.id))
+      proved('a write that nobody awaits')
     })
 
     it('deleteMany deletes what it read and locked, and nothing that comes to match meanwhile', async () => {
@@ -353,6 +385,7 @@ export function describeModels(name: string, open: () => Promise<ModelsShop>): v
       expect(brief(found)).toEqual([`deleted ${first.id}`])
       expect(found[0]?.row['totalCents']).toBe(7)
       expect(await writer(second.id)).toBeDefined()
+      proved('delete many while others write')
     })
   })
 }

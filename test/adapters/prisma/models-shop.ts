@@ -8,11 +8,14 @@ export interface ModelsShop extends Shop {
   whenBlocked(): Promise<void>
 }
 
-export async function openModelsShop(open: (shop: Shop) => PrismaClient = openPrisma): Promise<ModelsShop> {
+export async function openModelsShop(
+  open: (shop: Shop, options?: object) => PrismaClient = (shop, options) => openPrisma(shop, undefined, options),
+  options?: object,
+): Promise<ModelsShop> {
   const shop = await createShop()
   return {
     ...shop,
-    base: open(shop),
+    base: open(shop, options),
     whenBlocked: async () => {
       await waitFor(
         async () => {

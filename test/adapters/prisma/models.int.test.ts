@@ -1,4 +1,4 @@
 import { describeModels } from './models-contract.ts'
 import { openModelsShop } from './models-shop.ts'
 
-describeModels('newest Prisma', () => openModelsShop())
+describeModels('7.10', (options) => openModelsShop(undefined, options))

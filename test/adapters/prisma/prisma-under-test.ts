@@ -19,10 +19,10 @@ export async function createShop(): Promise<Shop> {
   return { database, evidence: await createSafetyEvidence(database) }
 }
 
-/** A client on the shop, closed at the end of the test or file. `onQuery` gets the text of each of its statements. */
-export function openPrisma({ database }: Shop, onQuery?: (query: string) => void): PrismaClient {
+/** A client on the shop, closed at the end of the test or file. `onQuery` gets the text of each of its statements. `options`: more of `new PrismaClient`. */
+export function openPrisma({ database }: Shop, onQuery?: (query: string) => void, options = {}): PrismaClient {
   const adapter = new PrismaPg({ connectionString: database.url, max: 8 })
-  const prisma = new PrismaClient({ adapter, log: [{ level: 'query', emit: 'event' }] })
+  const prisma = new PrismaClient({ ...options, adapter, log: [{ level: 'query', emit: 'event' }] })
   if (onQuery !== undefined) prisma.$on('query', ({ query }) => onQuery(query))
   registerCleanup(() => prisma.$disconnect())
   return prisma
@@ -30,8 +30,8 @@ export function openPrisma({ database }: Shop, onQuery?: (query: string) => void
 
 export const OPTIONS = { prefix: 'shop' } as const
 
-export function openFactlib(shop: Shop) {
-  return openPrisma(shop).$extends(factlib(OPTIONS))
+export function openFactlib(shop: Shop, open: (shop: Shop) => PrismaClient = openPrisma) {
+  return open(shop).$extends(factlib(OPTIONS))
 }
 
 export type FactlibClient = ReturnType<typeof openFactlib>
@@ -50,6 +50,7 @@ interface RowsTx {
 function rows<ItsTx extends RowsTx>(
   name: string,
   transaction: (body: (tx: ItsTx) => Promise<void>) => Promise<void>,
+  otherPool: (body: (tx: ItsTx) => Promise<void>) => Promise<void>,
 ): Omit<AdapterUnderTest<ItsTx>, 'emit' | 'emitOutside'> {
   let savepoints = 0
   return {
@@ -68,13 +69,23 @@ function rows<ItsTx extends RowsTx>(
     },
     insertRow: async (tx, id) => void (await tx.customer.create({ data: { id, name: id } })),
     failStatement: async (tx) => void (await tx.$queryRawUnsafe('SELECT 1 / 0')),
+    statement: async (tx, text) => void (await tx.$executeRawUnsafe(text)),
+    otherPoolTransaction: otherPool,
   }
 }
 
 /** `tx.$emitFact(fact)` of an extended client. */
-export function extensionUnderTest(name: string, client: FactlibClient): AdapterUnderTest<EmittingTx> {
+export function extensionUnderTest(
+  name: string,
+  client: FactlibClient,
+  other: FactlibClient,
+): AdapterUnderTest<EmittingTx> {
   return {
-    ...rows<EmittingTx>(name, (body) => client.$transaction(body)),
+    ...rows<EmittingTx>(
+      name,
+      (body) => client.$transaction(body),
+      (body) => other.$transaction(body),
+    ),
     emit: (tx, emission) => tx.$emitFact(emission),
     emitOutside: async (emission) => client.$emitFact(emission),
   }
@@ -85,9 +96,14 @@ export function functionUnderTest(
   name: string,
   client: PrismaClient,
   emit: PrismaEmitter['emitFact'],
+  other = client,
 ): AdapterUnderTest<Tx> {
   return {
-    ...rows<Tx>(name, (body) => client.$transaction(body)),
+    ...rows<Tx>(
+      name,
+      (body) => client.$transaction(body),
+      (body) => other.$transaction(body),
+    ),
     emit: (tx, emission) => emit(tx as PrismaTransactionLike, emission),
     // As JavaScript, or a cast, may do it: the compiler refuses a client.
     emitOutside: (emission) => emit(client as unknown as PrismaTransactionLike, emission),

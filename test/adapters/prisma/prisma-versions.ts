@@ -60,10 +60,10 @@ async function loadPrisma(fixture: PrismaFixture): Promise<LoadedPrisma> {
 }
 
 /** What `openPrisma` is for the package's own Prisma. */
-export async function openPrismaOf(fixture: PrismaFixture): Promise<(shop: Shop) => PrismaClient> {
+export async function openPrismaOf(fixture: PrismaFixture): Promise<(shop: Shop, options?: object) => PrismaClient> {
   const { PrismaClient, PrismaPg } = await loadPrisma(fixture)
-  return ({ database }) => {
-    const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: database.url, max: 8 }) })
+  return ({ database }, options = {}) => {
+    const prisma = new PrismaClient({ ...options, adapter: new PrismaPg({ connectionString: database.url, max: 8 }) })
     registerCleanup(() => prisma.$disconnect())
     return prisma
   }

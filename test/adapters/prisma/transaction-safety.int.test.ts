@@ -1,61 +1,25 @@
 import { beforeAll, describe, it } from 'vitest'
 import { createEmitter, type PrismaTransactionLike } from '../../../adapters/prisma/index.ts'
-import type { PrismaClient } from '../../../prisma/generated-client/client.ts'
 import { prepareEmission } from '../../../src/emitter.ts'
 import { Fact } from '../../../src/fact.ts'
 import {
   type AdapterUnderTest,
-  describeTransactionSafety,
   type Emission,
   provesUnsafe,
   type SafetyRowName,
 } from '../../contracts/transaction-safety.ts'
-import {
-  createShop,
-  type EmittingTx,
-  extensionUnderTest,
-  functionUnderTest,
-  OPTIONS,
-  openFactlib,
-  openPrisma,
-  type Shop,
-  type Tx,
-} from './prisma-under-test.ts'
+import { describePrismaSafety } from './prisma-safety.ts'
+import { createShop, functionUnderTest, OPTIONS, openPrisma, type Shop, type Tx } from './prisma-under-test.ts'
 
 let shop: Shop
-let extension: AdapterUnderTest<EmittingTx>
-let nested: AdapterUnderTest<EmittingTx>
 let plain: AdapterUnderTest<Tx>
-let plainOnExtended: AdapterUnderTest<Tx>
+
+describePrismaSafety('7.10', async () => openPrisma, { nested: true })
 
 beforeAll(async () => {
   shop = await createShop()
-  const extended = openFactlib(shop)
-  extension = extensionUnderTest('tx.$emitFact', extended)
-  nested = {
-    ...extension,
-    // From 7.5 on Prisma's own nested transactions are savepoints.
-    savepoint: (tx, body) => tx.$transaction((inner) => body(inner)),
-  }
-  const { emitFact } = createEmitter(OPTIONS)
-  plain = functionUnderTest('emitFact(tx)', openPrisma(shop), emitFact)
-  plainOnExtended = functionUnderTest(
-    'emitFact(tx) of an extended client',
-    extended as unknown as PrismaClient,
-    emitFact,
-  )
+  plain = functionUnderTest('emitFact(tx)', openPrisma(shop), createEmitter(OPTIONS).emitFact)
 })
-
-describeTransactionSafety('prisma, tx.$emitFact', () => ({ adapter: extension, evidence: shop.evidence }))
-describeTransactionSafety('prisma, tx.$emitFact, nested transactions', () => ({
-  adapter: nested,
-  evidence: shop.evidence,
-}))
-describeTransactionSafety('prisma, emitFact(tx)', () => ({ adapter: plain, evidence: shop.evidence }))
-describeTransactionSafety('prisma, emitFact(tx) of an extended client', () => ({
-  adapter: plainOnExtended,
-  evidence: shop.evidence,
-}))
 
 describe('an adapter that is broken on purpose is caught', () => {
   /** Emits on whatever client it is told to, with no look at what that is. */
