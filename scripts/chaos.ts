@@ -1,0 +1,54 @@
+// `npm run chaos -- --minutes 5 --seed 7 [--brokers 3] [--postgres 15]`: random faults on real servers, as often again by its seed;
+// ends with a table, and with exit code 1 when anything was lost, invented, reordered or changed.
+//
+// `npm run chaos -- --all [--minutes 5]`: every scenario of test/chaos at full length on PostgreSQL 14, 15 and 18, random faults on
+// one and three brokers, and docs/reliability.md from it.
+import { parseArgs } from 'node:util'
+import { startChaosServers } from '../test/support/chaos.ts'
+import { runChaos } from '../test/support/chaos-run.ts'
+import { formatTable, isClean } from '../test/support/checker.ts'
+import { runCleanups } from '../test/support/cleanup.ts'
+import type { PostgresVersion } from '../test/support/services/postgres.ts'
+import { runAll } from './chaos-all.ts'
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '2' },
+    seed: { type: 'string' },
+    brokers: { type: 'string', default: '1' },
+    postgres: { type: 'string', default: '18' },
+    all: { type: 'boolean', default: false },
+  },
+})
+const minutes = positive('minutes', values.minutes)
+const seed = values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : positive('seed', values.seed)
+
+if (values.all) process.exitCode = await runAll({ minutes })
+else process.exitCode = await runOne()
+// Servers are gone; kafkajs may hold a timer of a connection that never came.
+process.exit()
+
+async function runOne(): Promise<number> {
+  const brokers = values.brokers === '3' ? 3 : 1
+  const postgresVersion = positive('postgres', values.postgres) as PostgresVersion
+  console.log(`seed ${seed}, ${minutes} min, PostgreSQL ${postgresVersion}, ${brokers} broker(s)`)
+  try {
+    const servers = await startChaosServers({ postgresVersion, brokers })
+    const result = await runChaos({ servers, seed, minutes, say: (line) => console.log(line) })
+    const { examples, frameProblems, deaths, recoveryMs, ...counts } = result
+    console.log(formatTable([{ seed, ...counts, recoverySeconds: ((recoveryMs ?? 0) / 1_000).toFixed(1) }]))
+    for (const line of [...examples, ...frameProblems.slice(0, 10), ...deaths]) console.log(line)
+    return isClean(result) && frameProblems.length === 0 && deaths.length === 0 ? 0 : 1
+  } catch (error) {
+    console.error(`seed ${seed}: ${(error as Error).message}`)
+    return 1
+  } finally {
+    await runCleanups().catch((error: unknown) => console.error(String(error)))
+  }
+}
+
+function positive(name: string, text: string): number {
+  const number = Number(text)
+  if (!(number > 0)) throw new Error(`--${name} must be a number above 0, but is "${text}"`)
+  return number
+}
