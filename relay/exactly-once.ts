@@ -2,7 +2,7 @@ import { isTopicName } from './config/routes.ts'
 import { causeOfFault, type DeadLetterNote, toDeadLetters } from './dead-letter.ts'
 import type { Destination, DestinationEvents, Entry, StreamStart } from './entry.ts'
 import { FencedByOtherRelayError, RelayHaltError } from './errors.ts'
-import { formatLsn } from './lsn.ts'
+import { formatLsn, type Lsn, ZERO_LSN } from './lsn.ts'
 import { type Clock, decideSinkFault, type SinkDecision, type SinkFault } from './policy.ts'
 import {
   decodePosition,
@@ -73,6 +73,8 @@ export class ExactlyOnce implements Destination {
   /** We have fenced since the stream started and since the last fault, and know the position. */
   #ready = false
   #position: Position | undefined
+  /** Nothing beyond it can have been written: the WAL's end when the stream started, or what was tried since. */
+  #endLsn: Lsn = ZERO_LSN
   #queue: Planned[] = []
   /** Most facts of the next transaction: halved to find the record at fault. */
   #most: number = TRANSACTION_LIMITS.facts
@@ -89,6 +91,7 @@ export class ExactlyOnce implements Destination {
 
   started(stream: StreamStart): void {
     this.#stream = stream
+    this.#endLsn = stream.walEndLsn
     this.#ready = false
     this.#wake()
   }
@@ -160,7 +163,7 @@ export class ExactlyOnce implements Destination {
     try {
       await sink.fence(`factlib-${stream.systemId}-${settings.slot}`)
       const stored = decodePosition(await this.#readPosition(key))
-      const position = judgePosition(stored, stream, settings.acceptGap)
+      const position = judgePosition(stored, { timeline: stream.timeline, endLsn: this.#endLsn }, settings.acceptGap)
       if (this.#stream !== stream) return undefined
       if (stored !== undefined && position === undefined)
         logger.warn(
@@ -237,6 +240,7 @@ export class ExactlyOnce implements Destination {
     }
     // Looking up partitions takes time, in which the slot may have been lost.
     if (this.#stream !== stream) return new SinkError('retry', 'STREAM_LOST', 'the connection to PostgreSQL is gone')
+    if (position.lsn > this.#endLsn) this.#endLsn = position.lsn
     try {
       const key = positionKey(stream.systemId, settings.slot)
       const record = {

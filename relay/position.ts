@@ -1,4 +1,4 @@
-import type { Entry, StreamStart } from './entry.ts'
+import type { Entry } from './entry.ts'
 import { RelayHaltError } from './errors.ts'
 import { formatLsn, type Lsn, parseLsn } from './lsn.ts'
 import { EXIT } from './policy.ts'
@@ -78,20 +78,23 @@ export function decodePosition(value: Buffer | undefined): Position | undefined 
 /**
  * A position that this stream can be compared with, or undefined where it cannot (another timeline).
  *
+ * @param known.timeline the stream's.
+ * @param known.endLsn nothing beyond it can have been written: the end of the WAL when the stream started, or what was
+ * written since.
  * @param acceptGap the operator's word: a position beyond the WAL's end is given up, too.
- * @throws RelayHaltError FACTLIB_POSITION_UNUSABLE when it lies beyond the end of the server's WAL on the same timeline:
+ * @throws RelayHaltError FACTLIB_POSITION_UNUSABLE when it lies beyond that end on the same timeline:
  * the database was put back to an earlier state, and facts of now would be dropped as delivered.
  */
 export function judgePosition(
   position: Position | undefined,
-  stream: StreamStart,
+  known: { readonly timeline: number; readonly endLsn: Lsn },
   acceptGap: boolean,
 ): Position | undefined {
-  if (position === undefined || position.timeline !== stream.timeline) return undefined
-  if (position.lsn <= stream.walEndLsn) return position
+  if (position === undefined || position.timeline !== known.timeline) return undefined
+  if (position.lsn <= known.endLsn) return position
   if (acceptGap) return undefined
   throw unusable(
-    `it is ${formatLsn(position.lsn)}, but PostgreSQL's WAL ends at ${formatLsn(stream.walEndLsn)} on the same timeline: the database was put back to an earlier state`,
+    `it is ${formatLsn(position.lsn)}, but PostgreSQL's WAL ends at ${formatLsn(known.endLsn)} on the same timeline: the database was put back to an earlier state`,
   )
 }
 
