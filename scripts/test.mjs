@@ -3,6 +3,7 @@
 //   npm test                      types, then every vitest project
 //   npm test -- test/relay        types, then the files whose path contains test/relay
 //   node scripts/test.mjs --lint  also format and lint first (.ci/run)
+//   node scripts/test.mjs --chaos  then minutes of random faults, by fixed seeds (.ci/run)
 //   node scripts/test.mjs --node24  then also under Node 24: the core, the adapters, the relay (.ci/run)
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -12,8 +13,13 @@ import { fileURLToPath } from 'node:url'
 import { ensureInstalled } from './ensure-installed.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const flags = ['--lint', '--node24']
+const flags = ['--lint', '--node24', '--chaos']
 const filters = process.argv.slice(2).filter((argument) => !flags.includes(argument))
+/** Beside the minute that is a test: an older server, and a cluster. */
+const CHAOS = [
+  ['--minutes', '2', '--seed', '15', '--postgres', '15'],
+  ['--minutes', '2', '--seed', '3', '--brokers', '3'],
+]
 /** What a second Node version could break: everything pure, drivers, sockets, processes. */
 const NODE24_FILES = ['test/src', 'test/relay', 'test/adapters', 'test/e2e/sigkill']
 let passed = 0
@@ -35,6 +41,8 @@ async function main() {
   count('types', node('typescript/bin/tsc', ['-p', 'tsconfig.json', '--noEmit']))
   runTests(filters, process.execPath)
   if (process.argv.includes('--node24')) runTests(NODE24_FILES, findNode24())
+  if (process.argv.includes('--chaos'))
+    for (const args of CHAOS) count(`chaos ${args.join(' ')}`, node('tsx/dist/cli.mjs', ['scripts/chaos.ts', ...args]))
 }
 
 function findNode24() {

@@ -36,7 +36,10 @@ export interface CheckResult {
   readonly duplicates: number
   /** Duplicates that differ, and first deliveries that are not what was emitted. */
   readonly changed: number
-  /** From the end of a fault to the next first delivery, milliseconds; the longest. Undefined without faults. */
+  /**
+   * From the end of a fault to the first delivery of a fact that was made after it (where there is none: of any), milliseconds;
+   * the longest. Undefined without faults.
+   */
   readonly recoveryMs: number | undefined
   /** A few examples of what is wrong. */
   readonly examples: readonly string[]
@@ -157,7 +160,7 @@ export class Checker {
     )
   }
 
-  /** Resolves to the milliseconds from `sinceMs` (since 1970) to the next first delivery. */
+  /** Resolves to the milliseconds from `sinceMs` (since 1970) to the first delivery of a fact that was made after it. */
   async whenRecovered(sinceMs: number, timeoutMs = 40_000): Promise<number> {
     return waitFor(
       async () => {
@@ -183,7 +186,9 @@ export class Checker {
       return found && (found.value !== digest || found.key !== key || found.topic !== topic)
     })
     const reordered = this.#findReordered(truth)
-    const recoveries = faults.map(({ overAtMs }) => this.#recoveryMs(overAtMs)).filter((ms) => ms !== undefined)
+    const recoveries = faults
+      .map(({ overAtMs }) => this.#recoveryMs(overAtMs) ?? this.#recoveryMs(overAtMs, true))
+      .filter((ms) => ms !== undefined)
     return {
       facts: truth.length,
       lost: lost.length,
@@ -206,10 +211,12 @@ export class Checker {
     await this.#cluster.disconnect()
   }
 
-  #recoveryMs(sinceMs: number): number | undefined {
+  /** Of facts that were made after the fault, so that what was on its way already does not count. */
+  #recoveryMs(sinceMs: number, ofAnyAge = false): number | undefined {
     let first: number | undefined
-    for (const { atMs } of this.#delivered.values())
-      if (atMs >= sinceMs && (first === undefined || atMs < first)) first = atMs
+    for (const [id, { atMs }] of this.#delivered)
+      if (atMs >= sinceMs && (first === undefined || atMs < first) && (ofAnyAge || madeAtMs(id) >= sinceMs))
+        first = atMs
     return first === undefined ? undefined : first - sinceMs
   }
 
@@ -275,6 +282,11 @@ export class Checker {
     }
     if (!before || delivered.atMs < before.atMs) this.#delivered.set(id, delivered)
   }
+}
+
+/** A UUIDv7 begins with its time, milliseconds since 1970. */
+function madeAtMs(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 }
 
 /** Rows as a table for a terminal, columns aligned. */
