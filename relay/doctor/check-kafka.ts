@@ -234,13 +234,13 @@ function checkReplicas(
       `Bring their brokers back: kafka-topics.sh --bootstrap-server <broker> --describe --topic ${name} --unavailable-partitions`,
     )
   if (minInSync > replicas)
-    problem(
+    warning(
       'MIN_INSYNC',
       `wants min.insync.replicas=${minInSync} and has ${replicas} replicas`,
-      'No record can ever be acknowledged.',
+      'Kafka 4 takes the number of replicas then; older brokers never acknowledge a record.',
       `${alter}${Math.max(1, replicas - 1)}`,
     )
-  else if (leaderless === 0 && fewestInSync < minInSync)
+  else if (leaderless === 0 && fewestInSync < Math.min(minInSync, replicas))
     problem(
       'NOT_IN_SYNC',
       `has partitions with ${fewestInSync} of ${minInSync} in-sync replicas that it wants`,

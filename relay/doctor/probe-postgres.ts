@@ -176,8 +176,11 @@ async function readMemory(
   history: ReadonlyMap<number, Lsn>,
   confirmed: Lsn | undefined,
 ): Promise<MemoryFacts> {
-  const [table] = await query("SELECT to_regclass('factlib.relay_slots') IS NOT NULL AS there").catch(() => [])
-  if (table?.['there'] !== true) return { exists: false, mayUse: false, remembered: undefined, gap: undefined }
+  // By the catalogue: to_regclass() fails where the schema is not ours to use.
+  const [table] = await query(
+    "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'factlib' AND c.relname = 'relay_slots'",
+  )
+  if (!table) return { exists: false, mayUse: false, remembered: undefined, gap: undefined }
   try {
     const [rights] = await query(
       "SELECT has_table_privilege('factlib.relay_slots', 'INSERT') AND has_table_privilege('factlib.relay_slots', 'UPDATE') AS may",
