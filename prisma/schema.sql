@@ -46,6 +46,17 @@ CREATE TABLE IF NOT EXISTS stock (
   sku        text NOT NULL,
   quantity   integer NOT NULL DEFAULT 0,
   counted_at timestamptz(6),
+  deleted_at timestamptz(6),
   xact_id    text NOT NULL DEFAULT pg_current_xact_id()::text,
   PRIMARY KEY (warehouse, sku)
+);
+
+CREATE TABLE IF NOT EXISTS plain_outbox (
+  id             uuid PRIMARY KEY,
+  aggregate_type text NOT NULL,
+  aggregate_id   text NOT NULL,
+  event_type     text NOT NULL,
+  payload        bytea NOT NULL,
+  metadata       jsonb NOT NULL,
+  created_at     timestamptz(6) NOT NULL DEFAULT CURRENT_TIMESTAMP
 );

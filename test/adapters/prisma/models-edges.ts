@@ -3,6 +3,7 @@ import { factlib } from '../../../adapters/prisma/index.ts'
 import type { PrismaClient } from '../../../prisma/generated-client/client.ts'
 import type { ModelRow } from '../../contracts/model-rows.ts'
 import type { SafetyOutcome } from '../../contracts/safety-results.ts'
+import { waitFor } from '../../support/wait.ts'
 import { brief, factOf, newId, seen, withModels } from './models-contract.ts'
 import type { ModelsShop } from './models-shop.ts'
 
@@ -77,8 +78,15 @@ export function describeModelsEdges(
       ])
       await expect(array).rejects.toMatchObject({ code: 'P2002' })
       // The array has failed, and yet its row is committed, by that extension's own transaction, and so is its fact.
-      expect(await shop.base.order.count({ where: { id: data.id } })).toBe(1)
-      expect(await facts()).toEqual([`explicit ${data.id}`])
+      const found: string[] = []
+      await waitFor(
+        async () => {
+          found.push(...(await facts()))
+          return found.length > 0 && (await shop.base.order.count({ where: { id: data.id } })) === 1
+        },
+        { what: 'the row and the fact of an array that failed', timeoutMs: 10_000 },
+      )
+      expect(found).toEqual([`explicit ${data.id}`])
     })
 
     it('extensions after it see the caller’s own call, and may change its arguments', async () => {
@@ -177,12 +185,12 @@ export function describeModelsEdges(
           prefix: 'shop',
           models: {
             Stock: {
-              updated: ({ warehouse, sku, countedAt }, { changedFields }) =>
-                changedFields?.includes('countedAt') && countedAt !== null
+              updated: ({ warehouse, sku, deletedAt }, { changedFields }) =>
+                changedFields?.includes('deletedAt')
                   ? {
                       aggregateType: 'stock',
                       aggregateId: `${warehouse}-${sku}`,
-                      eventType: 'deleted',
+                      eventType: deletedAt === null ? 'restored' : 'deleted',
                       payload: { row: {} },
                     }
                   : undefined,
@@ -194,8 +202,8 @@ export function describeModelsEdges(
       await client.stock.create({ data: { warehouse, sku } })
       await client.stock.update({ where: { warehouse_sku: { warehouse, sku } }, data: { quantity: 1 } })
       expect(await facts()).toEqual([])
-      await client.stock.update({ where: { warehouse_sku: { warehouse, sku } }, data: { countedAt: new Date() } })
-      await client.stock.updateMany({ where: { warehouse, sku }, data: { countedAt: null } })
+      await client.stock.update({ where: { warehouse_sku: { warehouse, sku } }, data: { deletedAt: new Date() } })
+      await client.stock.updateMany({ where: { warehouse, sku }, data: { deletedAt: null } })
       expect(await facts()).toEqual([`deleted ${warehouse}-${sku}`, `restored ${warehouse}-${sku}`])
       record('soft delete', 'proved')
       record('restore', 'proved')

@@ -7,7 +7,7 @@ import type {
   PrismaTransactionLike,
 } from '../../../adapters/prisma/index.ts'
 import { checkEmission, createEmitter, emitFact, factlib } from '../../../adapters/prisma/index.ts'
-import type { Customer, Prisma, PrismaClient } from '../../../prisma/generated-client/client.ts'
+import type { Customer, Order, Prisma, PrismaClient } from '../../../prisma/generated-client/client.ts'
 import type { FactInput } from '../../../src/fact.ts'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -98,4 +98,62 @@ export function fits(tx: Prisma.TransactionClient): void {
   const client: PrismaClientLike = base
   const query: PrismaQueryLike = tx
   void [transaction, client, query]
+}
+
+export async function models(): Promise<void> {
+  const client = base
+    .$extends({ client: { $before: () => 1 }, result: { order: { label: { compute: () => 'x' } } } })
+    .$extends(
+      factlib({
+        prefix: 'shop',
+        models: {
+          Order: {
+            created: (order, change) => {
+              same<typeof order.status, string>(true)
+              same<typeof order.createdAt, Date>(true)
+              same<typeof change.operation, 'created'>(true)
+              same<typeof change.model, 'Order'>(true)
+              // @ts-expect-error: no such column
+              order.statuss
+              // @ts-expect-error: a relation is not part of the row
+              order.customer
+              // @ts-expect-error: nor is a computed field
+              order.label
+              return fact
+            },
+            updated: (order, { changedFields }) => {
+              // @ts-expect-error: no such column
+              changedFields?.includes('statuss')
+              return changedFields?.includes('status') ? [{ ...fact, aggregateId: order.id }] : undefined
+            },
+          },
+          OrderItem: { on: (item) => (item.quantity > 1 ? fact : undefined) },
+        },
+      }),
+    )
+    .$extends({ client: { $after: () => 2 } })
+  await client.$transaction(async (tx) => {
+    same<ReturnType<typeof tx.$before>, 1>(true)
+    same<ReturnType<typeof tx.$after>, 2>(true)
+    await tx.$emitFact(fact)
+  })
+  const { label } = await client.order.findFirstOrThrow()
+  same<typeof label, string>(true)
+  // Results are the client's own.
+  const plainly = base.$extends(factlib({ models: { Order: { deleted: () => undefined } } }))
+  same<Awaited<ReturnType<typeof createOn>>, Order>(true)
+  const counted = await plainly.order.createMany({ data: [] })
+  same<typeof counted, Prisma.BatchPayload>(true)
+  function createOn() {
+    return plainly.order.create({ data: { id: '1', customerId: '1' } })
+  }
+  // @ts-expect-error: no such model
+  base.$extends(factlib({ models: { Ordr: { created: () => undefined } } }))
+  // @ts-expect-error: no such operation
+  base.$extends(factlib({ models: { Order: { inserted: () => undefined } } }))
+  // @ts-expect-error: not a fact
+  base.$extends(factlib({ models: { Order: { created: () => ({ aggregateType: 'order' }) } } }))
+  // Made before its client is known: rows are records.
+  const early = factlib({ models: { Order: { created: (row) => ({ ...fact, aggregateId: String(row['id']) }) } } })
+  base.$extends(early)
 }
