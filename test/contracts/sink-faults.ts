@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { highWatermarks, readTopic, uniquePrefix } from '../support/kafka.ts'
+import { startNode } from '../support/process.ts'
 import { waitFor } from '../support/wait.ts'
 import { faultOf, records, replicasOf, type SinkFixture, values } from './sink-fixture.ts'
 
@@ -143,6 +144,13 @@ export function describeSinkFaults(fixture: SinkFixture): void {
       } finally {
         for (const { id } of cluster().brokers) broker(id).resume()
       }
+    })
+
+    test('an idle sink costs next to nothing', async () => {
+      const topic = await replicatedTopic(1)
+      const args = [fixture.client, topic, ...cluster().bootstrap]
+      const line = await startNode('test/relay/kafka/idle-sink.ts', args).whenLine(/^idle: /, 30_000)
+      expect(Number.parseFloat(line.slice(6))).toBeLessThan(fixture.mostIdlePercent)
     })
 
     test('brokers that are not there: connect() says so, and close() ends at once', async () => {

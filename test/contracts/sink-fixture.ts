@@ -12,13 +12,14 @@ import { waitFor } from '../support/wait.ts'
 
 /** What a client's test file says of it. */
 export interface SinkUnderTest {
-  readonly client: string
+  readonly client: 'kafkajs' | 'platformatic'
   readonly codecs: readonly KafkaTarget['compression'][]
+  /** Percent of a core that it may take with nothing to do. */
+  readonly mostIdlePercent: number
   create(options: { readonly target: KafkaTarget; readonly logger: RelayLogger }): Promise<Sink>
 }
 
-export interface SinkFixture {
-  readonly codecs: SinkUnderTest['codecs']
+export interface SinkFixture extends Omit<SinkUnderTest, 'create'> {
   readonly cluster: () => KafkaCluster
   /** Of each broker, in their order. */
   readonly proxies: () => readonly TestProxy[]
@@ -111,7 +112,7 @@ export function createSinkFixture(under: SinkUnderTest): SinkFixture {
   }
 
   const fixture: SinkFixture = {
-    codecs: under.codecs,
+    ...under,
     cluster,
     proxies: () => proxies,
     logged,

@@ -7,6 +7,8 @@ import {
   PLATFORMATIC_VERSION,
   type Platformatic,
 } from '../../../relay/kafka/platformatic-client.ts'
+import { frameProduce, isFlexibleProduce } from '../../../relay/kafka/produce-request.ts'
+import { RecordBatchEncoder } from '../../../relay/kafka/record-batch.ts'
 import { silentLogger } from '../../../relay/observer.ts'
 import { describeSinkRecords } from '../../contracts/sink.ts'
 import { describeSinkFaults } from '../../contracts/sink-faults.ts'
@@ -46,6 +48,7 @@ if (!nodeRunsPlatformatic()) {
   const fixture = createSinkFixture({
     client: 'platformatic',
     codecs: ['none', 'gzip', 'snappy', 'lz4', 'zstd'],
+    mostIdlePercent: 0.5,
     create: async (options) => createPlatformaticSink({ library, ...options }),
   })
 
@@ -70,6 +73,37 @@ if (!nodeRunsPlatformatic()) {
       for (let batch = 0; batch < 6; batch++) await sink.send(topic, 0, records(10, batch * 10))
       expect(values(await readTopic(fixture.cluster().bootstrap, topic))).toEqual(
         Array.from({ length: 60 }, (_, i) => i),
+      )
+    })
+
+    test('every version of the Produce request that a broker may be limited to is understood', async () => {
+      const topic = `${uniquePrefix()}.versions`
+      await fixture.createTopic({ topic })
+      const [host = '', port] = fixture.cluster().bootstrap[0]!.split(':')
+      const leader = (await replicasOf(fixture.cluster(), topic)).leader
+      const pool = new library.ConnectionPool('versions')
+      registerCleanup(() => pool.close())
+      const connection = await pool.get({ host, port: fixture.cluster().brokers[leader - 1]?.port ?? Number(port) })
+      const encoder = new RecordBatchEncoder({
+        crc32c: (bytes) => library.crc32c(library.Writer.create().append(bytes).dynamicBuffer),
+      })
+      for (let version = 3; version <= 11; version++) {
+        const flexible = isFlexibleProduce(version)
+        const { parseResponse } = (library as unknown as Record<string, { parseResponse: never }>)[
+          `produceV${version}`
+        ]!
+        const batch = Buffer.from(encoder.encode(records(3, (version - 3) * 3), { id: -1n, epoch: -1 }, -1))
+        const { before, after } = frameProduce(version, { topic, partition: 0, timeoutMs: 5_000 }, batch.length)
+        const payload = () => library.Writer.create().append(Buffer.concat([before, batch, after]))
+        const answer = await new Promise((resolve, reject) =>
+          connection.send(0, version, payload, parseResponse, flexible, flexible, (error, found) =>
+            error ? reject(error) : resolve(found),
+          ),
+        )
+        expect(answer).toMatchObject({ responses: [{ name: topic, partitionResponses: [{ index: 0, errorCode: 0 }] }] })
+      }
+      expect(values(await readTopic(fixture.cluster().bootstrap, topic))).toEqual(
+        Array.from({ length: 27 }, (_, i) => i),
       )
     })
 
