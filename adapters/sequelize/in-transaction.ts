@@ -34,15 +34,16 @@ function queryOptions(sequelize: SequelizeLike, transaction: SequelizeTransactio
 }
 
 function fromDatabase(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && 'original' in error
+  // Of its own errors Sequelize 7 has no `original`; all that come from a statement have its parameters.
+  return typeof error === 'object' && error !== null && ('original' in error || 'parameters' in error)
 }
 
 /** Sequelize puts the parameters, and so the payload, on its error and on the driver's, where a logger would print them. */
 function withoutParameters(error: unknown): unknown {
   for (let current = error, depth = 0; typeof current === 'object' && current !== null && depth < 3; depth++) {
-    const wrapper = current as { parameters?: unknown; original?: unknown; parent?: unknown }
+    const wrapper = current as { parameters?: unknown; original?: unknown; parent?: unknown; cause?: unknown }
     delete wrapper.parameters
-    current = wrapper.original ?? wrapper.parent
+    current = wrapper.cause ?? wrapper.original ?? wrapper.parent
   }
   return error
 }

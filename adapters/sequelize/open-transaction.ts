@@ -1,18 +1,26 @@
 import { NotInTransactionError } from '../../src/errors.ts'
 import type { SequelizeLike, SequelizeTransactionLike } from './sequelize-like.ts'
 
-/** What a transaction of Sequelize 6 has besides its public methods. */
+/** What a transaction of Sequelize has besides what its types show; 6 has the connection itself, 7 a method for it. */
 interface TransactionState {
   readonly id?: unknown
   readonly sequelize?: unknown
   readonly finished?: unknown
   readonly parent?: TransactionState | null
-  readonly connection?: { readonly uuid?: unknown } | null
+  readonly connection?: Connection
+  readonly getConnectionIfExists?: () => Connection
 }
 
-/** The namespace of `Sequelize.useCLS`; Sequelize keeps it on the class. */
+type Connection = { readonly uuid?: unknown } | null | undefined
+
+/** The namespace of `Sequelize.useCLS`; Sequelize 6 keeps it on the class. */
 interface WithNamespace {
   readonly _cls?: { get(key: string): unknown } | null
+}
+
+/** Sequelize 7 knows the current transaction of each instance. */
+interface WithCurrentTransaction {
+  readonly getCurrentClsTransaction?: () => unknown
 }
 
 const NOT_WRITTEN = 'the fact was not written'
@@ -45,7 +53,14 @@ export function openTransaction(
     )
   }
   refuseFinished(state)
-  return Object.create(state, { finished: { get: () => finishedState(state) } })
+  // A proxy, and methods of the transaction itself: Sequelize 7 keeps its state in private fields.
+  return new Proxy(transaction as SequelizeTransactionLike, {
+    get(target, property) {
+      if (property === 'finished') return finishedState(state)
+      const value: unknown = Reflect.get(target, property, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
 }
 
 /** @throws NotInTransactionError when the transaction is over. */
@@ -57,8 +72,10 @@ export function refuseFinished(transaction: object): void {
   )
 }
 
-/** The current transaction of `Sequelize.useCLS`, if it is in use; of whatever instance. */
+/** The current transaction of CLS, if it is in use; with Sequelize 6 of whatever instance. */
 export function currentTransaction(sequelize: SequelizeLike): unknown {
+  const { getCurrentClsTransaction } = sequelize as WithCurrentTransaction
+  if (typeof getCurrentClsTransaction === 'function') return getCurrentClsTransaction.call(sequelize)
   return (sequelize.constructor as WithNamespace)._cls?.get('transaction')
 }
 
@@ -67,5 +84,6 @@ function finishedState(transaction: TransactionState): unknown {
     if (current.finished !== undefined) return current.finished
   }
   // Sequelize writes the transaction's id on its connection when it begins, and takes it off when the connection goes back.
-  return transaction.connection?.uuid === transaction.id ? undefined : 'not on its connection'
+  const connection = transaction.getConnectionIfExists?.() ?? transaction.connection
+  return connection?.uuid === transaction.id ? undefined : 'not on its connection'
 }

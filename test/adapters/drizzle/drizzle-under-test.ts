@@ -81,7 +81,7 @@ function recorder(): { logged: string[]; logger: { logQuery(query: string): void
 }
 
 /** The adapter on this database, for the transaction contract. */
-export function drizzleUnderTest(name: string, db: Db, guarded = false): AdapterUnderTest<Tx> {
+export function drizzleUnderTest(name: string, db: Db, guarded = false, other: Db = db): AdapterUnderTest<Tx> {
   const database = guarded ? guardTransactions(db) : db
   return {
     name,
@@ -89,6 +89,8 @@ export function drizzleUnderTest(name: string, db: Db, guarded = false): Adapter
     savepoint: (tx, body) => inTransaction(tx, body),
     insertRow: async (tx, id) => void (await tx.insert(customers).values({ id })),
     failStatement: async (tx) => void (await tx.execute(sql`SELECT 1 / 0`)),
+    statement: async (tx, statement) => void (await tx.execute(sql.raw(statement))),
+    otherPoolTransaction: (body) => inTransaction(other, body),
     emit: (tx, emission) => emitFact(tx, emission as Emission & object),
     emitOutside: (emission) => emitFact(database as unknown as DrizzleTransactionLike, emission as Emission & object),
   }

@@ -17,13 +17,19 @@ for (const driver of Object.keys(drivers) as DriverName[]) {
     const name = `drizzle, ${driver}${guarded ? ', guarded' : ''}`
     describe(name, () => {
       let opened: OpenedDrizzle
+      let other: OpenedDrizzle
 
       beforeAll(async () => {
         opened = await drivers[driver]({ url: database.url })
+        other = await drivers[driver]({ url: database.url })
       })
-      afterAll(() => opened.close())
+      afterAll(() => Promise.all([opened.close(), other.close()]))
 
-      describeTransactionSafety(name, () => ({ adapter: drizzleUnderTest(name, opened.db, guarded), evidence }))
+      describeTransactionSafety(
+        name,
+        () => ({ adapter: drizzleUnderTest(name, opened.db, guarded, other.db), evidence }),
+        { table: 'transactions', orm: 'Drizzle', version: '0.45.4', way: `${driver}${guarded ? ', guarded' : ''}` },
+      )
     })
   }
 }

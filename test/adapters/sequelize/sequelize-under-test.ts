@@ -23,22 +23,32 @@ export function useCls(): { readonly stop: () => void } {
 }
 
 /** The adapter with the transaction option, for the transaction contract. */
-export function sequelizeUnderTest(name: string, sequelize: Sequelize): AdapterUnderTest<Transaction> {
+export function sequelizeUnderTest(
+  name: string,
+  sequelize: Sequelize,
+  other: Sequelize = sequelize,
+): AdapterUnderTest<Transaction> {
   return {
     name,
     transaction: (body) => sequelize.transaction(body),
     savepoint: (transaction, body) => sequelize.transaction({ transaction }, body),
     insertRow: async (transaction, id) => void (await sequelize.model('customer').create({ id }, { transaction })),
     failStatement: async (transaction) => void (await sequelize.query('SELECT 1 / 0', { transaction })),
+    statement: async (transaction, text) => void (await sequelize.query(text, { transaction })),
+    otherPoolTransaction: (body) => other.transaction(body),
     emit: (transaction, emission) => emitFact(sequelize, emission, { transaction }),
     emitOutside: (emission) => emitFact(sequelize, emission),
   }
 }
 
 /** The adapter without the option: `useCls` has to be in force. */
-export function sequelizeWithClsUnderTest(name: string, sequelize: Sequelize): AdapterUnderTest<Transaction> {
+export function sequelizeWithClsUnderTest(
+  name: string,
+  sequelize: Sequelize,
+  other: Sequelize = sequelize,
+): AdapterUnderTest<Transaction> {
   return {
-    ...sequelizeUnderTest(name, sequelize),
+    ...sequelizeUnderTest(name, sequelize, other),
     insertRow: async (_transaction, id) => void (await sequelize.model('customer').create({ id })),
     emit: (_transaction, emission) => emitFact(sequelize, emission),
   }

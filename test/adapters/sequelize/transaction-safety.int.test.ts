@@ -30,10 +30,13 @@ beforeAll(async () => {
 })
 afterAll(() => Promise.all([sequelize.close(), other.close()]))
 
-describeTransactionSafety('sequelize 6, transaction option', () => ({
-  adapter: sequelizeUnderTest('sequelize 6', sequelize),
-  evidence,
-}))
+const column = (way: string) => ({ table: 'transactions', orm: 'Sequelize', version: '6.37.8', way }) as const
+
+describeTransactionSafety(
+  'sequelize 6, transaction option',
+  () => ({ adapter: sequelizeUnderTest('sequelize 6', sequelize, other), evidence }),
+  column('transaction option'),
+)
 
 describe('with CLS', () => {
   let cls: ReturnType<typeof useCls>
@@ -42,10 +45,11 @@ describe('with CLS', () => {
   })
   afterAll(() => cls.stop())
 
-  describeTransactionSafety('sequelize 6, CLS', () => ({
-    adapter: sequelizeWithClsUnderTest('sequelize 6, CLS', sequelize),
-    evidence,
-  }))
+  describeTransactionSafety(
+    'sequelize 6, CLS',
+    () => ({ adapter: sequelizeWithClsUnderTest('sequelize 6, CLS', sequelize, other), evidence }),
+    column('CLS'),
+  )
 
   describeTransactionSafety('sequelize 6, CLS and the transaction option', () => ({
     adapter: sequelizeUnderTest('sequelize 6, CLS and option', sequelize),
