@@ -46,6 +46,8 @@ export async function reachVerdict(
   expect(result, result.examples.join('\n')).toMatchObject({ lost: 0, phantom: 0, reordered: 0, changed: 0 })
   expect(isClean(result)).toBe(true)
   expect(watch.problems).toEqual([])
+  // Ten a second; a ping and the last one of a connection may come besides.
+  expect(watch.mostFramesPerSecond).toBeLessThanOrEqual(13)
   const durableAtMs = (id: string) => (deadLetters?.has(id) ? 0 : checker.deliveredAtMs(id))
   expect(watch.findEarlyConfirmations(durableAtMs).slice(0, 5)).toEqual([])
   return result

@@ -209,10 +209,19 @@ export function startRelay(env: Readonly<Record<string, string>>): RelayProcess 
       .then((line) => JSON.parse(line) as { healthPort: number; metricsPort: number })
   return Object.assign(child, {
     async whenStreaming(count = 1, timeoutMs = 40_000) {
-      await waitFor(() => child.output().split('"streaming"').length - 1 >= count, {
-        what: `the relay to stream (${count}); the end of its output: ${child.output().slice(-1_500)}`,
-        timeoutMs,
-      })
+      let exit: ProcessExit | undefined
+      void child.whenExited(timeoutMs).then(
+        (ended) => {
+          exit = ended
+        },
+        () => {},
+      )
+      const streams = () => child.output().split('"streaming"').length - 1 >= count
+      await waitFor(() => exit ?? streams(), { what: 'the relay to stream', timeoutMs }).catch(() => {})
+      if (!streams())
+        throw new Error(
+          `the relay does not stream (${exit ? `exit ${exit.code ?? exit.signal}` : 'still alive'})\n${child.output().slice(-3_000)}`,
+        )
     },
     async health() {
       const response = await fetch(`http://127.0.0.1:${(await ports()).healthPort}/health`)

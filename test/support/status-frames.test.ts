@@ -114,3 +114,9 @@ it('reads frames wherever the chunks end', () => {
   wire.status(700n)
   expect(wire.watch.problems).toEqual([])
 })
+
+it('counts the frames of a second', () => {
+  const wire = watched()
+  for (let frame = 0; frame < 40; frame++) wire.status(0n)
+  expect(wire.watch.mostFramesPerSecond).toBe(40)
+})

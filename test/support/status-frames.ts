@@ -97,6 +97,21 @@ export class StatusWatch {
     return this.units.reduce((last, { endLsn }) => (endLsn > last ? endLsn : last), 0n)
   }
 
+  /** Frames of one connection within one second, the most there were. */
+  get mostFramesPerSecond(): number {
+    let most = 0
+    let from = 0
+    this.frames.forEach((frame, index) => {
+      while (
+        frame.atMs - (this.frames[from] as StatusFrame).atMs > 1_000 ||
+        (this.frames[from] as StatusFrame).connection !== frame.connection
+      )
+        from++
+      most = Math.max(most, index - from + 1)
+    })
+    return most
+  }
+
   /** Tells of what passes from now on; returns how to end that. */
   listen(listener: StatusWatchListener): () => void {
     this.#listeners.add(listener)
