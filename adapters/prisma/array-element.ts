@@ -60,7 +60,7 @@ export async function runInteractively(
   // What is no promise of Prisma's: it says so itself.
   const isForeign = (element: unknown) =>
     (element as PrismaPromiseLike | null)?.[Symbol.toStringTag] !== 'PrismaPromise'
-  if (elements.length === 0 || elements.some(isForeign)) return asArray([...elements])
+  if (elements.length === 0 || elements.some(isForeign)) return asArray(elements.filter(isForeign))
   return transact(async (tx) => {
     const transaction = await transactionOf(tx)
     const bare = scopeOf(transaction.id)?.bare

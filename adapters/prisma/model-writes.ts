@@ -195,7 +195,7 @@ class OneWrite {
       },
     )
     try {
-      if (seen.rows === undefined) throw foreignTransaction()
+      if (seen.rows === undefined) throw new UnseenWriteError(ANSWERED_ELSEWHERE)
       const { model } = this.#call
       const { facts, options } = this.#writes
       const change = { operation: how.operation, changedFields: seen.changedFields }
@@ -274,6 +274,10 @@ class SeenWrite {
     this.params = params
   }
 }
+
+const ANSWERED_ELSEWHERE =
+  'a write on a model with mappers was answered by another extension, and not run in the transaction of its facts; the ' +
+  'transaction was rolled back. Give such an extension the model without mappers, and emit with tx.$emitFact'
 
 const OTHER_ROWS =
   'deleteMany did not delete exactly the rows that were read and locked before it: an extension after factlib changes ' +
