@@ -32,6 +32,7 @@ import type { Relay } from './types.ts'
 export function createRelay(options: RelayOptions): Relay {
   return createRelayFromSettings(parseRelayOptions(options), {
     ...(options.routes ? { routes: options.routes } : {}),
+    ...(options.sink ? { sink: options.sink } : {}),
     ...(options.logger ? { logger: options.logger } : {}),
     ...(options.observer ? { observer: options.observer } : {}),
   })
@@ -39,7 +40,7 @@ export function createRelay(options: RelayOptions): Relay {
 
 export type { RelayOptions } from './config/settings.ts'
 export { RELAY_ERROR_CODES, RelayHaltError, SlotInUseError } from './errors.ts'
-export { type Sink, SinkError, type SinkFaultKind, type SinkRecord } from './sink/sink.ts'
+export { type Sink, SinkError, type SinkFaultKind, type SinkRecord, type StoredRecord } from './sink/sink.ts'
 export { type SubscribedFact, type SubscribeOptions, subscribeToSlot } from './subscribe.ts'
 export type {
   ReceivedFact,

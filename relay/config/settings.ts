@@ -7,6 +7,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { ConfigurationError } from '../../src/errors.ts'
+import type { Sink } from '../sink/sink.ts'
 import type { RelayLogger, RelayObserver, RelaySettings, Route } from '../types.ts'
 import { buildSettings, type Known } from './build.ts'
 import type { ConfigFile } from './config-file.ts'
@@ -52,10 +53,12 @@ export interface RelayConfiguration {
   readonly nameOf: (key: RelayOptionKey) => string
 }
 
-/** What `createRelay` takes: the options of docs/options.md, routes, a logger and an observer. */
+/** What `createRelay` takes: the options of docs/options.md, routes, a sink, a logger and an observer. */
 export interface RelayOptions extends RelayOptionValues {
   /** First match wins; a fact without one goes to `${prefix}.${aggregateType}`. */
   readonly routes?: readonly Route[] | undefined
+  /** Where records go instead of Kafka; the relay connects and closes it. Default: Kafka. */
+  readonly sink?: Sink | undefined
   /** Default: none. */
   readonly logger?: RelayLogger | undefined
   /** Default: none. */
@@ -136,7 +139,7 @@ export function parseRelayOptions(options: RelayOptions, context: { readonly env
   const env = context.env ?? process.env
   if (typeof options !== 'object' || options === null)
     throw new ConfigurationError(['createRelay takes an object of options'])
-  checkKeys(options, ['routes', 'logger', 'observer'], '', problems, 'relay')
+  checkKeys(options, ['routes', 'sink', 'logger', 'observer'], '', problems, 'relay')
   const known = collect(
     [
       { values: options as Readonly<Record<string, unknown>>, name: (key) => key },
