@@ -109,7 +109,6 @@ export class ExactlyOnce implements Destination {
 
   dropUnsent(): void {
     this.#stream = undefined
-    this.#ready = false
     const dropped = this.#queue
     this.#queue = []
     this.#drop(dropped)

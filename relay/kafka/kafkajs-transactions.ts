@@ -44,6 +44,7 @@ class KafkajsTransactions implements TransactionalSink {
   #producer: Producer | undefined
   /** Begun and not committed: the one that `fence` began, or the one that is being written. */
   #transaction: Transaction | undefined
+  #aborting: Promise<unknown> = Promise.resolve()
   #written = 0
   #closed = false
 
@@ -169,10 +170,12 @@ class KafkajsTransactions implements TransactionalSink {
     this.#written += records.length
   }
 
-  async #abort(): Promise<void> {
+  /** Whoever asks second waits for the same: a producer must not be closed under its abort. */
+  #abort(): Promise<unknown> {
     const transaction = this.#transaction
     this.#transaction = undefined
-    if (transaction?.isActive()) await withLimit(settle(transaction.abort()), ABORT_LIMIT_MS)
+    if (transaction?.isActive()) this.#aborting = withLimit(settle(transaction.abort()), ABORT_LIMIT_MS)
+    return this.#aborting
   }
 
   /** Its requests that still go on are of an older epoch once `fence` has a new one: they change nothing. */

@@ -5,6 +5,8 @@ import { silentLogger } from '../../../relay/observer.ts'
 import { FencedError, type TransactionalSend, type TransactionalSink } from '../../../relay/sink/transactional-sink.ts'
 import { registerCleanup } from '../../support/cleanup.ts'
 import { createTopics, readTopic, uniquePrefix } from '../../support/kafka.ts'
+import { connectCluster, PartitionReader } from '../../support/kafka-fetch.ts'
+import { waitFor } from '../../support/wait.ts'
 
 // Transactions over a real broker: what the port promises, and what kafkajs' own reader gets wrong.
 
@@ -28,7 +30,8 @@ function send(topic: string, key: string, ...values: string[]): TransactionalSen
     key: Buffer.from(key),
     value: Buffer.from(value),
     headers: {},
-    timestampMs: 1,
+    // Retention deletes what is old.
+    timestampMs: Date.now(),
   }))
   return { topic, partition: 0, records }
 }
@@ -164,14 +167,18 @@ it('ends an open transaction when it closes: consumers do not wait for it', asyn
   const topic = await newTopic()
   const sink = openSink()
   await sink.fence(uniquePrefix())
-  const committing = sink.commit([send(topic, 'k', 'a'), ...Array.from({ length: 50 }, () => send(topic, 'k', 'b'))])
+  // Far more requests than it can send before it is closed.
+  const committing = sink.commit(Array.from({ length: 5_000 }, () => send(topic, 'k', 'a')))
   const outcome = committing.then(
     () => 'committed',
     () => 'failed',
   )
-  await readTopic(inject('kafkaBrokers'), topic, { untilCount: 1 })
+  const cluster = await connectCluster(inject('kafkaBrokers'), [topic])
+  registerCleanup(() => cluster.disconnect())
+  const reader = new PartitionReader(cluster, topic, 0, false)
+  await waitFor(async () => (await reader.next(100)).length > 0, { what: 'a record of the open transaction' })
   await sink.close()
-  await outcome
+  expect(await outcome).toBe('failed')
   const other = openSink()
   const sinceMs = performance.now()
   await other.readLast(topic, 'k')
