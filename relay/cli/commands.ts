@@ -3,16 +3,12 @@
  * when it is asked for.
  */
 import type { Command } from 'commander'
-import type { RelayConfiguration } from '../config/settings.ts'
-import { CliError, COMMAND_EXIT } from './cli-error.ts'
+import { addDeadLetters } from './commands-dead-letters.ts'
+import { addStatus, addTail } from './commands-look.ts'
+import { booleans, count, define, JSON_OPTION, list, text, texts, YES_OPTION } from './define-command.ts'
 import { environment, loadConfiguration } from './load-configuration.ts'
-import { createTerminal, type Terminal } from './terminal.ts'
-import { type CommandWords, withOwnOptions } from './with-settings.ts'
+import { createTerminal } from './terminal.ts'
 
-type Flags = Readonly<Record<string, unknown>>
-
-const JSON_OPTION = ['--json', 'one JSON object instead of text; its keys stay'] as const
-const YES_OPTION = ['--yes', 'do not ask'] as const
 /** A prefix says which facts are ours, which these commands do not look at. */
 const NO_PREFIX = { prefix: '*' }
 
@@ -20,6 +16,9 @@ export function addOperatorCommands(program: Command): void {
   addSetup(program)
   addTeardown(program)
   addDoctor(program)
+  addStatus(program)
+  addTail(program)
+  addDeadLetters(program)
 }
 
 function addSetup(program: Command): void {
@@ -124,53 +123,3 @@ function addDoctor(program: Command): void {
     },
   })
 }
-
-interface CommandDefinition extends CommandWords {
-  /** Resolves to the exit code. */
-  action(flags: Flags, args: readonly string[]): Promise<number>
-}
-
-/** Ends the process with the command's code: a client that does not close must not keep the operator waiting. */
-function define(command: Command, path: string, { action, ...words }: CommandDefinition): void {
-  withOwnOptions(command, path, words).action(async (...given: unknown[]) => {
-    const [flags, ...args] = [given.at(-2) as Flags, ...given.slice(0, -2)]
-    await exit(await action(flags, args as string[]))
-  })
-}
-
-/** After what was written has left: standard output may be a pipe. */
-async function exit(code: number): Promise<void> {
-  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))
-  process.exit(code)
-}
-
-function text(flags: Flags, key: string): string | undefined {
-  const value = flags[key]
-  return typeof value === 'string' ? value : undefined
-}
-
-function texts<K extends string>(flags: Flags, keys: readonly K[]): { readonly [key in K]?: string } {
-  const given = keys.flatMap((key) => {
-    const value = text(flags, key)
-    return value === undefined ? [] : [[key, value] as const]
-  })
-  return Object.fromEntries(given) as { readonly [key in K]?: string }
-}
-
-function list(flags: Flags, key: string): readonly string[] {
-  return (text(flags, key) ?? '').split(',').filter((item) => item.trim() !== '')
-}
-
-function count(flags: Flags, key: string): number | undefined {
-  const value = text(flags, key)
-  if (value === undefined) return undefined
-  if (!/^\d{1,9}$/.test(value))
-    throw new CliError(`--${key} must be a whole number`, { exitCode: COMMAND_EXIT.unusable })
-  return Number(value)
-}
-
-function booleans<K extends string>(flags: Flags, keys: readonly K[]): { readonly [key in K]?: boolean } {
-  return Object.fromEntries(keys.map((key) => [key, flags[key] === true])) as { readonly [key in K]?: boolean }
-}
-
-export type { Flags, RelayConfiguration, Terminal }

@@ -215,11 +215,12 @@ async function peek(query: Query, settings: RelaySettings, routes: readonly Rout
   let messages = 0
   let foreign = 0
   try {
-    for (const message of await peekSlot(
+    const peeked = await peekSlot(
       { query: async (text, values) => ({ rows: await query(text, values) }) },
       settings,
       most,
-    )) {
+    )
+    for (const message of peeked.messages) {
       messages++
       const { prefix, content, lsn } = message
       if (!every && !settings.prefixes.includes(prefix)) {

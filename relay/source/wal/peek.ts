@@ -13,6 +13,12 @@ export interface PeekedMessage {
   readonly commitTimeMicros: bigint | undefined
 }
 
+export interface Peek {
+  readonly messages: readonly PeekedMessage[]
+  /** There is no more in the slot. */
+  readonly isAll: boolean
+}
+
 /**
  * Looks at what waits in a slot and leaves it there, oldest first. PostgreSQL decodes for it from the slot's restart
  * position on, and the slot is taken meanwhile.
@@ -24,7 +30,7 @@ export async function peekSlot(
   client: QueryClient,
   names: { readonly slot: string; readonly publication: string },
   changes: number,
-): Promise<PeekedMessage[]> {
+): Promise<Peek> {
   const { rows } = await client.query(
     `SELECT lsn::text, data FROM pg_logical_slot_peek_binary_changes($1, NULL, $2,
        'proto_version', '1', 'publication_names', $3, 'messages', 'true')`,
@@ -49,5 +55,5 @@ export async function peekSlot(
         commitTimeMicros = undefined
       },
     })
-  return messages
+  return { messages, isAll: rows.length < changes }
 }
