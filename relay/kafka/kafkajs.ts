@@ -62,6 +62,8 @@ export function createKafkajsSink(options: {
   const written = new Map<string, number>()
   /** Partition counts as they were when this producer began to use a topic. */
   const counts = new Map<string, number>()
+  /** Every topic that this producer was asked to write to. */
+  const topicsOfProducer = new Set<string>()
   /** Since when sends to a topic-partition end with an empty acknowledgement. */
   const emptySinceMs = new Map<string, number>()
   let admin: Admin | undefined
@@ -121,6 +123,24 @@ export function createKafkajsSink(options: {
     counts.set(topic, count)
   }
 
+  /**
+   * kafkajs asks for all topics that a producer has written to at once, and fails for all when one of them is gone; it
+   * never forgets one. So the topic at fault may be another one, and then only a new producer helps.
+   */
+  async function whichIsMissing(topic: string, fault: SinkError): Promise<SinkError> {
+    // Asked by itself before the next send, so that a new producer does not get to know what is not there.
+    counts.delete(topic)
+    for (const name of new Set([topic, ...topicsOfProducer])) {
+      try {
+        await sink.partitionCount(name)
+      } catch (error) {
+        if ((error as SinkError).kind !== 'topicMissing' || name === topic) return fault
+        return new SinkError('renew', 'TOPIC_DELETED', `${fault.message}: topic "${name}", which it wrote to, is gone`)
+      }
+    }
+    return fault
+  }
+
   const sink: Sink = {
     name: 'kafkajs',
 
@@ -155,6 +175,7 @@ export function createKafkajsSink(options: {
     async send(topic, partition, records) {
       await sink.connect()
       await checkPartition(topic, partition)
+      topicsOfProducer.add(topic)
       const messages = records.map((record) => ({
         key: record.key,
         value: record.value,
@@ -176,7 +197,8 @@ export function createKafkajsSink(options: {
         )
       } catch (error) {
         if (isDuplicateSequence(error)) return
-        throw toSinkError(error, doing)
+        const fault = toSinkError(error, doing)
+        throw fault.kind === 'topicMissing' ? await whichIsMissing(topic, fault) : fault
       }
       if (answer === undefined) throw new SinkError('renew', 'SEND_TIMEOUT', `${doing}: no answer in ${watchdogMs} ms`)
       const [only] = answer
@@ -201,6 +223,7 @@ export function createKafkajsSink(options: {
       written.clear()
       emptySinceMs.clear()
       counts.clear()
+      topicsOfProducer.clear()
       await sink.connect()
     },
 

@@ -1,3 +1,4 @@
+import { Kafka, logLevel } from 'kafkajs'
 import { describe, expect, test } from 'vitest'
 import { kafkajsCodecs } from '../../../relay/kafka/compression.ts'
 import { createKafkajsSink } from '../../../relay/kafka/kafkajs.ts'
@@ -8,6 +9,7 @@ import { createSinkFixture, faultOf, records, values } from '../../contracts/sin
 import { describeSinkSecurity } from '../../contracts/sink-security.ts'
 import { registerCleanup } from '../../support/cleanup.ts'
 import { readTopic, uniquePrefix } from '../../support/kafka.ts'
+import { waitFor } from '../../support/wait.ts'
 
 const fixture = createSinkFixture({
   client: 'kafkajs',
@@ -37,5 +39,46 @@ describe('kafkajs', () => {
     await sink.renew()
     await sink.send(topic, 0, records(10, 20))
     expect(values(await readTopic(fixture.cluster().bootstrap, topic))).toEqual(Array.from({ length: 30 }, (_, i) => i))
+  })
+
+  // It reads the metadata of all topics that a producer has written to in one request, which fails when one is gone.
+  test('a topic that was deleted holds nobody else: a new producer does not know it', async () => {
+    const prefix = uniquePrefix()
+    const [deleted, other] = [`${prefix}.deleted`, `${prefix}.other`]
+    await fixture.createTopic({ topic: deleted })
+    await fixture.createTopic({ topic: other })
+    const sink = await fixture.connectedSink()
+    await sink.send(deleted, 0, records(1, 0))
+    const admin = new Kafka({ brokers: [...fixture.cluster().bootstrap], logLevel: logLevel.NOTHING }).admin()
+    await admin.connect()
+    registerCleanup(() => admin.disconnect())
+    await admin.deleteTopics({ topics: [deleted] })
+    await waitFor(async () => !(await admin.listTopics()).includes(deleted), { what: 'the topic to be gone' })
+
+    // A topic that is new to the producer makes it read its metadata.
+    expect(await faultOf(sink.send(other, 0, records(5, 0)))).toMatchObject({ kind: 'renew', type: 'TOPIC_DELETED' })
+    await sink.renew()
+    expect(await faultOf(sink.send(deleted, 0, records(5, 1)))).toMatchObject({ kind: 'topicMissing' })
+    await sink.send(other, 0, records(5, 0))
+    expect(values(await readTopic(fixture.cluster().bootstrap, other))).toEqual([0, 1, 2, 3, 4])
+  })
+
+  test('a topic that was deleted under its own facts is missing, and keeps no producer from the others', async () => {
+    const prefix = uniquePrefix()
+    const [deleted, other, third] = [`${prefix}.deleted`, `${prefix}.other`, `${prefix}.third`] as const
+    for (const topic of [deleted, other, third]) await fixture.createTopic({ topic })
+    const sink = await fixture.connectedSink()
+    for (const topic of [deleted, other]) await sink.send(topic, 0, records(1, 0))
+    const admin = new Kafka({ brokers: [...fixture.cluster().bootstrap], logLevel: logLevel.NOTHING }).admin()
+    await admin.connect()
+    registerCleanup(() => admin.disconnect())
+    await admin.deleteTopics({ topics: [deleted] })
+    await waitFor(async () => !(await admin.listTopics()).includes(deleted), { what: 'the topic to be gone' })
+
+    expect(await faultOf(sink.send(deleted, 0, records(1, 1)))).toMatchObject({ kind: 'topicMissing' })
+    expect(await faultOf(sink.send(third, 0, records(1, 0)))).toMatchObject({ kind: 'renew', type: 'TOPIC_DELETED' })
+    await sink.renew()
+    await sink.send(third, 0, records(1, 0))
+    await sink.send(other, 0, records(1, 1))
   })
 })
