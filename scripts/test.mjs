@@ -15,11 +15,8 @@ import { ensureInstalled } from './ensure-installed.mjs'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const flags = ['--lint', '--node24', '--chaos']
 const filters = process.argv.slice(2).filter((argument) => !flags.includes(argument))
-/** Beside the minute that is a test: an older server, and a cluster. */
-const CHAOS = [
-  ['--minutes', '2', '--seed', '15', '--postgres', '15'],
-  ['--minutes', '2', '--seed', '3', '--brokers', '3'],
-]
+/** Beside the minute that is a test: an older server. */
+const CHAOS = [['--minutes', '2', '--seed', '15', '--postgres', '15']]
 /** What a second Node version could break: everything pure, drivers, sockets, processes. */
 const NODE24_FILES = ['test/src', 'test/relay', 'test/adapters', 'test/e2e/sigkill']
 let passed = 0

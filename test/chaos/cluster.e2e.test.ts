@@ -1,4 +1,4 @@
-import { beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, it, vi } from 'vitest'
 import { type ChaosBench, type ChaosServers, createChaosBench, startChaosServers, withAdmin } from '../support/chaos.ts'
 import { reachVerdict } from '../support/chaos-verdict.ts'
 import type { Fault } from '../support/checker.ts'
@@ -7,6 +7,9 @@ import { waitFor } from '../support/wait.ts'
 // Three brokers: leaders move, copies are missing.
 
 const FAILURES = 'factlib_kafka_produce_failures_total'
+
+// Servers that come back take their time where they share their cores.
+vi.setConfig({ testTimeout: 180_000 })
 
 let servers: ChaosServers
 beforeAll(async () => {
@@ -24,7 +27,7 @@ async function leaders(bench: ChaosBench): Promise<Map<number, number>> {
   return count
 }
 
-it('leaders move under load: one broker stops in good order, one is killed', { timeout: 180_000 }, async () => {
+it('leaders move under load: one broker stops in good order, one is killed', async () => {
   const bench = await createChaosBench(servers, { topic: { config: { 'min.insync.replicas': '2' } } })
   const relay = bench.startRelay()
   await relay.whenStreaming()
@@ -48,7 +51,7 @@ it('leaders move under load: one broker stops in good order, one is killed', { t
   expect((await relay.stop()).code).toBe(0)
 })
 
-it('not enough replicas: held until the third is back', { timeout: 120_000 }, async () => {
+it('not enough replicas: held until the third is back', async () => {
   const bench = await createChaosBench(servers, { topic: { config: { 'min.insync.replicas': '3' } } })
   const relay = bench.startRelay()
   await relay.whenStreaming()

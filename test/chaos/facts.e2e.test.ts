@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { encodeFact } from '../../src/envelope/encode.ts'
 import { Fact } from '../../src/fact.ts'
 import { type ChaosBench, type ChaosServers, createChaosBench, startChaosServers } from '../support/chaos.ts'
@@ -11,6 +11,9 @@ import { waitFor } from '../support/wait.ts'
 
 const MALFORMED = 13
 const MEMORY_BYTES = 300 * 1024 * 1024
+
+// Servers that come back take their time where they share their cores.
+vi.setConfig({ testTimeout: 180_000 })
 
 let servers: ChaosServers
 beforeAll(async () => {

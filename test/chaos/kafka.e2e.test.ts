@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import {
   type ChaosBench,
   type ChaosBenchOptions,
@@ -17,6 +17,9 @@ import { waitFor } from '../support/wait.ts'
 // Kafka is away, silent, half there, or lacks what is needed. The same batch again for ever; memory stays bounded.
 
 const MEMORY_BYTES = 300 * 1024 * 1024
+
+// Servers that come back take their time where they share their cores.
+vi.setConfig({ testTimeout: 180_000 })
 
 let servers: ChaosServers
 let kafkaProxy: ChaosServers['kafkaProxies'][number]

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import {
   type ChaosBench,
   type ChaosBenchOptions,
@@ -15,6 +15,9 @@ import type { SentUnit } from '../support/status-frames.ts'
 import { waitFor } from '../support/wait.ts'
 
 // PostgreSQL stops, crashes, cuts us off, or is not to be reached. The relay outlives all of it.
+
+// Servers that come back take their time where they share their cores.
+vi.setConfig({ testTimeout: 180_000 })
 
 let servers: ChaosServers
 beforeAll(async () => {

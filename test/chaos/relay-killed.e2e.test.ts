@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { type ChaosBench, type ChaosServers, createChaosBench, healProxy, startChaosServers } from '../support/chaos.ts'
 import { reachVerdict } from '../support/chaos-verdict.ts'
 import { commitMany, type Load } from '../support/load.ts'
@@ -8,6 +8,9 @@ import { waitFor } from '../support/wait.ts'
 
 const CONSUMED = 'factlib_events_consumed_total'
 const PRODUCED = 'factlib_kafka_produce_success_total'
+
+// Servers that come back take their time where they share their cores.
+vi.setConfig({ testTimeout: 180_000 })
 
 let servers: ChaosServers
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { type ChaosServers, createChaosBench, startChaosServers } from '../support/chaos.ts'
 import { reachVerdict } from '../support/chaos-verdict.ts'
 import { commitKey, commitMany } from '../support/load.ts'
@@ -9,6 +9,9 @@ import { waitFor } from '../support/wait.ts'
 
 const SLOT_GONE = 10
 const SLOT_UNUSABLE = 11
+
+// Servers that come back take their time where they share their cores.
+vi.setConfig({ testTimeout: 180_000 })
 
 let servers: ChaosServers
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, it, vi } from 'vitest'
 import { type ChaosServers, createChaosBench, startChaosServers } from '../support/chaos.ts'
 import { reachVerdict } from '../support/chaos-verdict.ts'
 import type { Fault } from '../support/checker.ts'
@@ -9,6 +9,9 @@ import { waitFor } from '../support/wait.ts'
 
 const CLOCK_JUMP = fileURLToPath(new URL('./clock-jump.mjs', import.meta.url))
 const PRODUCED = 'factlib_kafka_produce_success_total'
+
+// Servers that come back take their time where they share their cores.
+vi.setConfig({ testTimeout: 180_000 })
 
 let servers: ChaosServers
 beforeAll(async () => {
