@@ -1,9 +1,9 @@
 import { isTopicName } from './config/routes.ts'
 import { BlockedKeys, causeOfFault, type DeadLetterNote, toDeadLetters } from './dead-letter.ts'
-import type { Destination, DestinationEvents, Entry } from './entry.ts'
+import type { Destination, DestinationEvents, Entry, SlotStart } from './entry.ts'
 import { HandlerLanes } from './handler-lanes.ts'
 import { type LaneDeps, type LaneTrouble, TopicLanes } from './lanes.ts'
-import { formatLsn } from './lsn.ts'
+import { formatLsn, type Lsn, ZERO_LSN } from './lsn.ts'
 import { backoffMs, type Clock, type SinkDecision, type SinkFault } from './policy.ts'
 import { createRouter, type Target } from './router.ts'
 import type { Sink, SinkRecord } from './sink/sink.ts'
@@ -16,6 +16,8 @@ const REFRESH_MS = 30_000
 const SAY_AGAIN_MS = 30_000
 /** Room in a dead letter's record for its key, its headers and the batch around it. */
 const DEAD_LETTER_OVERHEAD_BYTES = 20_000
+/** Also where `sendBytes` leaves less: a part of no bytes would be a fact that is lost. */
+const DEAD_LETTER_PART_BYTES_MIN = 1_024
 
 /**
  * From entries to durable records: routes each to its topic's lanes or to a user's handler, and keeps the one producer.
@@ -31,8 +33,12 @@ export class Delivery implements Destination {
   readonly #laneDeps: LaneDeps
   readonly #refreshTimer: NodeJS.Timeout
   readonly #blocked = new BlockedKeys()
-  /** Until the blocked keys are known nothing may be produced. */
+  /** Until the blocked keys are known no fact may be taken for a request. */
   #ready: Promise<void> | undefined
+  /** Where the slot stood when the present stream, or the last one, started. */
+  #startLsn: Lsn = ZERO_LSN
+  /** What is left of a batch that another relay has confirmed in part, in records. */
+  readonly #leftOf = new WeakMap<readonly Entry[], number>()
   #closed = false
 
   constructor(options: DeliveryOptions) {
@@ -49,10 +55,21 @@ export class Delivery implements Destination {
       onDone: (batch) => options.events.onDone(batch),
       onFault: (topic, partition, fault, decision) => this.#onFault(topic, partition, fault, decision),
     }
-    if (options.settings.deadLetter?.keys === 'block-key') this.#ready = this.#restoreBlocked()
     this.#refreshTimer = setInterval(() => {
       for (const topic of this.#topics.values()) void topic.refresh()
     }, REFRESH_MS).unref()
+  }
+
+  started({ startLsn }: SlotStart): void {
+    this.#startLsn = startLsn
+    if (this.#options.settings.deadLetter?.keys !== 'block-key') return
+    // Each time: the relay that had the slot meanwhile may have blocked keys, and an operator resolved some.
+    const ready = (this.#ready ?? Promise.resolve())
+      .then(() => this.#restoreBlocked())
+      .then(() => {
+        if (this.#ready === ready) this.#ready = undefined
+      })
+    this.#ready = ready
   }
 
   push(entry: Entry): void {
@@ -98,16 +115,34 @@ export class Delivery implements Destination {
 
   async #send(topic: string, partition: number, batch: readonly Entry[]): Promise<void> {
     const { observer, clock, hold } = this.#options
-    if (this.#ready) await this.#ready
-    if (!hold.mayProduce) await hold.whenMayProduce()
+    if (!hold.mayProduce) {
+      await hold.whenMayProduce()
+      // The relay stops without the slot. Another one may have it, and these facts: for ever is not too long to wait.
+      if (!hold.mayProduce) return new Promise(() => {})
+    }
+    const left = await this.#unconfirmed(batch)
+    if (left.length === 0) return
     const timestampMs = Date.now()
-    const records: SinkRecord[] = batch.map(({ key, value, headers }) => ({ key, value, headers, timestampMs }))
+    const records: SinkRecord[] = left.map(({ key, value, headers }) => ({ key, value, headers, timestampMs }))
     const startedMs = clock.nowMs()
     await this.#gate.send(topic, partition, records)
     const nowMs = clock.nowMs()
-    observer.produced(topic, batch.length, (nowMs - startedMs) / 1000)
-    for (const entry of batch)
+    observer.produced(topic, left.length, (nowMs - startedMs) / 1000)
+    for (const entry of left)
       observer.handled(entry.aggregateType, entry.eventType, (nowMs - entry.receivedAtMs) / 1000)
+  }
+
+  /**
+   * A batch without what another relay has produced and confirmed while it was in our hands: sent now, it would come
+   * behind what is newer. Whether it was written before is not known, so only a new producer may write what follows.
+   */
+  async #unconfirmed(batch: readonly Entry[]): Promise<readonly Entry[]> {
+    const left = batch.filter((entry) => !isBefore(entry, this.#startLsn))
+    if (left.length < (this.#leftOf.get(batch) ?? batch.length)) {
+      this.#leftOf.set(batch, left.length)
+      await this.#gate.renew()
+    }
+    return left
   }
 
   #onFault(topic: string, partition: number | undefined, fault: SinkFault, decision: SinkDecision): void {
@@ -162,6 +197,9 @@ export class Delivery implements Destination {
         return true
       },
       ...(deadLetter.keys === 'block-key' && {
+        whenReady: async () => {
+          while (this.#ready) await this.#ready
+        },
         divert: (topic: string, entry: Entry) => {
           if (!this.#blocked.isBlocked(topic, entry.key)) return false
           const detail = 'an earlier fact of this key is a dead letter'
@@ -180,7 +218,8 @@ export class Delivery implements Destination {
     const { settings, events, logger, observer } = this.#options
     const { topic, keys } = settings.deadLetter as NonNullable<RelaySettings['deadLetter']>
     if (keys === 'block-key' && note.cause !== 'malformed') this.#blocked.block(note.topic, entry.key, entry.id)
-    const letters = toDeadLetters(entry, note, settings.sendBytes - DEAD_LETTER_OVERHEAD_BYTES)
+    const partBytes = Math.max(settings.sendBytes - DEAD_LETTER_OVERHEAD_BYTES, DEAD_LETTER_PART_BYTES_MIN)
+    const letters = toDeadLetters(entry, note, partBytes)
     events.onReplaced(entry, letters)
     observer.deadLettered?.(note.cause, note.topic)
     logger.warn(
@@ -206,7 +245,6 @@ export class Delivery implements Destination {
       }
     }
     logger.info({ topic }, 'read back which keys are blocked by dead letters')
-    this.#ready = undefined
   }
 
   #handlerLanes(handle: NonNullable<Target['handle']>): HandlerLanes {
@@ -263,6 +301,12 @@ export interface DeliveryOptions {
   readonly events: DestinationEvents
   /** Whether the slot is ours now; a batch waits until it is. */
   readonly hold: { readonly mayProduce: boolean; whenMayProduce(): Promise<void> }
+}
+
+/** Whether a fact's transaction, or the non-transactional fact, ends at or before a position that a slot was confirmed to. */
+function isBefore({ transactional, unitLsn }: Entry, confirmedLsn: Lsn): boolean {
+  // A transaction's unitLsn is where its commit record begins, which lies before the end that is confirmed.
+  return transactional ? unitLsn < confirmedLsn : unitLsn <= confirmedLsn
 }
 
 function place(trouble: LaneTrouble): string {
