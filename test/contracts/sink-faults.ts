@@ -100,6 +100,22 @@ export function describeSinkFaults(fixture: SinkFixture): void {
       await expectExactly(topic, [30])
     }, 180_000)
 
+    test('partitions without a leader do not hold up the others of their topic', async () => {
+      const topic = `${uniquePrefix()}.leaderless`
+      await fixture.createTopic({ topic, partitions: 6, replicationFactor: 1 })
+      const leaders = await Promise.all([0, 1, 2, 3, 4, 5].map((one) => replicasOf(cluster(), topic, one)))
+      const victim = leaders[0]?.leader as number
+      await broker(victim).kill()
+      const one = await connectedSink()
+      const led = leaders.flatMap(({ leader }, partition) => (leader === victim ? [] : [partition]))
+      for (const partition of led) await sendUntilDurable(one, topic, partition, records(5, 0))
+      expect((await faultOf(one.send(topic, 0, records(5, 0)))).kind).toBe('retry')
+      await broker(victim).start()
+      await sendUntilDurable(one, topic, 0, records(5, 0))
+      const found = await readTopic(cluster().bootstrap, topic)
+      expect(found).toHaveLength((led.length + 1) * 5)
+    }, 180_000)
+
     test('an answer that is lost after the append: the same batch again is written once', async () => {
       const topic = await replicatedTopic(1)
       const one = await connectedSink({ brokers: cluster().listeners.proxied })
