@@ -24,11 +24,23 @@ export default defineConfig({
         test: {
           name: 'servers',
           include: ['test/**/*.int.test.ts', 'test/**/*.e2e.test.ts'],
-          exclude: ['**/node_modules/**'],
+          exclude: ['test/chaos/**', '**/node_modules/**'],
           globalSetup: ['test/support/services/global-setup.ts'],
           maxWorkers: 2,
           // After the pure tests, not among them.
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          // Faults on servers of their own: minutes, alone on the machine. `npm run test:chaos`.
+          name: 'chaos',
+          include: ['test/chaos/**/*.e2e.test.ts'],
+          globalSetup: ['test/support/services/global-setup.ts'],
+          testTimeout: 180_000,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -1,6 +1,6 @@
 // `npm test`: everything, on a fresh clone, against real servers. Its last line is `N passed, N failed`; what did not run failed.
 //
-//   npm test                      types, then every vitest project
+//   npm test                      types, then the vitest projects pure and servers (chaos: npm run test:chaos)
 //   npm test -- test/relay        types, then the files whose path contains test/relay
 //   node scripts/test.mjs --lint  also format and lint first (.ci/run)
 //   node scripts/test.mjs --chaos  then minutes of random faults, by fixed seeds (.ci/run)
@@ -18,7 +18,16 @@ const filters = process.argv.slice(2).filter((argument) => !flags.includes(argum
 /** Beside the minute that is a test: an older server. */
 const CHAOS = [['--minutes', '2', '--seed', '15', '--postgres', '15']]
 /** What a second Node version could break: everything pure, drivers, sockets, processes. */
-const NODE24_FILES = ['test/src', 'test/relay', 'test/adapters', 'test/e2e/sigkill']
+const NODE24_FILES = [
+  'test/src',
+  'test/relay/relay',
+  'test/relay/subscribe',
+  'test/adapters/drizzle/emit-fact',
+  'test/adapters/sequelize/emit-fact',
+  'test/adapters/prisma/emit-fact',
+  'test/e2e/sigkill',
+]
+const PROJECTS = ['--project=pure', '--project=servers']
 let passed = 0
 const failures = []
 
@@ -60,7 +69,12 @@ function runTests(filters, binary) {
   const folder = mkdtempSync(join(tmpdir(), 'factlib-test-'))
   const counts = join(folder, 'counts.json')
   const reporters = ['--reporter=default', '--reporter=./scripts/count-reporter.mjs']
-  const code = node('vitest/vitest.mjs', ['run', ...reporters, ...filters], { FACTLIB_TEST_COUNTS: counts }, binary)
+  const code = node(
+    'vitest/vitest.mjs',
+    ['run', ...PROJECTS, ...reporters, ...filters],
+    { FACTLIB_TEST_COUNTS: counts },
+    binary,
+  )
   try {
     const result = JSON.parse(readFileSync(counts, 'utf8'))
     passed += result.passed
