@@ -24,7 +24,7 @@ const NODE24_FILES = [
   'test/relay/subscribe',
   'test/adapters/drizzle/emit-fact',
   'test/adapters/sequelize/emit-fact',
-  'test/adapters/prisma/emit-fact',
+  'test/adapters/prisma/extension',
   'test/e2e/sigkill',
 ]
 const PROJECTS = ['--project=pure', '--project=servers']
