@@ -114,7 +114,8 @@ describe('the schema that a client carries', () => {
     ['a model that is not in the text', client('model Other {\n}')],
     ['a field that is not in the text', client(TEXT.replace('owner   Person?', 'boss    Person?'))],
   ])('of a client that is different it says so: %s', (what, given) => {
-    const strange = what === 'no models' ? ({ _engineConfig: { inlineSchema: TEXT } } as SendingClient) : given
+    const strange =
+      what === 'no models' ? ({ _engineConfig: { inlineSchema: TEXT } } as unknown as SendingClient) : given
     expect(() => readSchema(strange)).toThrow(/does not know this version of Prisma/)
   })
 
