@@ -54,6 +54,8 @@ export const DEAD_LETTER_HEADERS = {
   resolved: 'dead_letter_resolved',
 } as const
 
+const RESERVED = /^dead_letter_/
+
 /** The cause behind a broker's refusal. */
 export function causeOfFault(fault: SinkFault): DeadLetterCause {
   if (/TOO_LARGE/.test(fault.type)) return 'too_large'
@@ -71,7 +73,8 @@ export function toDeadLetters(entry: Entry, note: DeadLetterNote, partBytes: num
   return Array.from({ length: count }, (_, index) => {
     const value = entry.value.subarray(index * partBytes, (index + 1) * partBytes)
     const headers: Record<string, string> = Object.create(null)
-    Object.assign(headers, entry.headers)
+    // The names of a dead letter are its own: with one of them in its trace a fact could resolve itself, or another.
+    for (const [name, value] of Object.entries(entry.headers)) if (!RESERVED.test(name)) headers[name] = value
     headers[DEAD_LETTER_HEADERS.cause] = note.cause
     headers[DEAD_LETTER_HEADERS.detail] = note.detail
     headers[DEAD_LETTER_HEADERS.topic] = note.topic

@@ -42,10 +42,15 @@ export interface StreamStart {
   readonly walEndLsn: Lsn
 }
 
+/** The same, with the slot's `confirmed_flush_lsn`: what lies before it was confirmed by whoever had the slot. */
+export interface SlotStart extends StreamStart {
+  readonly startLsn: Lsn
+}
+
 /** Where entries go: lanes, a handler's queue, a subscription. */
 export interface Destination {
   /** The slot is ours and a connection streams; comes before its entries. */
-  started?(stream: StreamStart): void
+  started?(stream: SlotStart): void
   /** Takes one entry; returns at once. */
   push(entry: Entry): void
   /** The connection is gone: forget what was not handed out yet; the server sends it again. */

@@ -23,6 +23,8 @@ export interface LaneDeps {
   delay(ms: number): Promise<void>
   /** Takes a record that can never be produced out of the lane's hands; false: hold it. Absent: hold. */
   deadLetter?(topic: string, entry: Entry, fault: SinkFault, attempts: number): boolean
+  /** Resolves when `divert` knows what is blocked. Absent: it does. */
+  whenReady?(): Promise<void>
   /** Takes a fact whose key is blocked by an earlier dead letter; false: it is not blocked. */
   divert?(topic: string, entry: Entry): boolean
 }
@@ -90,10 +92,11 @@ export class Lane {
   async #run(): Promise<void> {
     this.#running = true
     while (!this.#closed && this.#queue.length > 0) {
-      const batch = this.#take()
+      this.#sendingSinceMs = this.#deps.clock.nowMs()
+      if (this.#deps.whenReady) await this.#deps.whenReady()
+      const batch = this.#closed ? [] : this.#take()
       if (batch.length === 0) continue
       this.#batch = batch
-      this.#sendingSinceMs = this.#deps.clock.nowMs()
       const durable = await this.#sendUntilDurable(batch)
       this.#batch = undefined
       this.#sendingSinceMs = undefined
@@ -101,6 +104,7 @@ export class Lane {
       if (this.#singles > 0) this.#singles--
       this.#deps.onDone(batch)
     }
+    this.#sendingSinceMs = undefined
     this.#running = false
   }
 

@@ -1,0 +1,204 @@
+import { expect, it, onTestFinished } from 'vitest'
+import { DEAD_LETTER_HEADERS, type DeadLetterSettings } from '../../relay/dead-letter.ts'
+import { Delivery } from '../../relay/delivery.ts'
+import type { Entry } from '../../relay/entry.ts'
+import { toLsn } from '../../relay/lsn.ts'
+import { silentLogger, silentObserver } from '../../relay/observer.ts'
+import type { StoredRecord } from '../../relay/sink/sink.ts'
+import { entry, settled } from './entries.ts'
+import { ScriptedSink } from './scripted-sink.ts'
+
+const STREAM = { systemId: 1n, timeline: 1, walEndLsn: toLsn(1_000n), startLsn: toLsn(100n) }
+
+/** A delivery to a sink in memory, with a dead-letter topic that can be read back. */
+function createBench(deadLetter?: Partial<DeadLetterSettings>) {
+  const sink = new ScriptedSink()
+  for (const topic of ['shop.thing', 'dead']) sink.counts.set(topic, 1)
+  const done: Entry[] = []
+  /** Entries that the window counts. */
+  const counted = new Set<Entry>()
+  let stored: StoredRecord[] = []
+  const reads: (() => void)[] = []
+  Object.assign(sink, {
+    readAll: (_topic: string, onRecord: (record: StoredRecord) => void) =>
+      new Promise<void>((resolve) =>
+        reads.push(() => {
+          for (const record of stored) onRecord(record)
+          resolve()
+        }),
+      ),
+  })
+  const hold = { mayProduce: true, whenMayProduce: () => Promise.resolve() }
+  const delivery = new Delivery({
+    sink,
+    settings: {
+      sendRecords: 500,
+      sendBytes: 900_000,
+      kafka: { clientId: 'x', brokers: ['x:1'], tls: false, compression: 'none' },
+      ...(deadLetter && {
+        deadLetter: { topic: 'dead', causes: ['too_large', 'refused'], keys: 'block-key', ...deadLetter },
+      }),
+    },
+    routes: [],
+    logger: silentLogger,
+    observer: silentObserver,
+    clock: { nowMs: () => performance.now() },
+    hold,
+    events: {
+      onDone: (entries) => {
+        done.push(...entries)
+        for (const one of entries) counted.delete(one)
+      },
+      onDropped: (entries) => {
+        for (const one of entries) counted.delete(one)
+      },
+      onReplaced: (one, by) => {
+        counted.delete(one)
+        for (const each of by) counted.add(each)
+      },
+    },
+  })
+  onTestFinished(async () => {
+    await delivery.close()
+    expect(sink.violations).toEqual([])
+  })
+  const push = async (...entries: Entry[]) => {
+    for (const one of entries) {
+      counted.add(one)
+      delivery.push(one)
+    }
+    await settled()
+  }
+  const sent = () => sink.requests.map(({ topic, keys }) => `${topic}: ${keys}`)
+  const store = (...records: { key: string; headers: Record<string, string> }[]) => {
+    stored = records.map(({ key, headers }, index) => ({
+      partition: 0,
+      offset: BigInt(index),
+      key: Buffer.from(key),
+      value: Buffer.alloc(0),
+      headers,
+      timestampMs: 0,
+    }))
+  }
+  const read = async () => {
+    await settled()
+    reads.shift()?.()
+    await settled()
+  }
+  return { sink, delivery, hold, done, counted, push, sent, store, read, reads }
+}
+
+const deadLetter = (key: string, id: string) => ({
+  key,
+  headers: {
+    [DEAD_LETTER_HEADERS.cause]: 'too_large',
+    [DEAD_LETTER_HEADERS.topic]: 'shop.thing',
+    [DEAD_LETTER_HEADERS.id]: id,
+  },
+})
+
+it('sends nothing before it knows which keys are blocked, and their facts after the earlier dead letter', async () => {
+  const { delivery, push, sent, store, read } = createBench({})
+  store(deadLetter('blocked', 'a'))
+  delivery.started(STREAM)
+  await push(entry('blocked'), entry('free'))
+  expect(sent()).toEqual([])
+  await read()
+  expect(sent().sort()).toEqual(['dead: blocked', 'shop.thing: free'])
+})
+
+it('reads the blocked keys again when a stream starts: the relay that had the slot meanwhile may have blocked some', async () => {
+  const { delivery, sink, push, sent, store, read } = createBench({})
+  sink.auto = (request) => request.succeed()
+  delivery.started(STREAM)
+  await read()
+  await push(entry('k'))
+  delivery.dropUnsent()
+  store(deadLetter('k', 'a'))
+  delivery.started(STREAM)
+  await push(entry('k'))
+  await read()
+  expect(sent()).toEqual(['shop.thing: k', 'dead: k'])
+})
+
+it('opens a key again when its dead letters were resolved, and reads nothing where keys go on', async () => {
+  const { delivery, push, sent, store, read } = createBench({})
+  store(deadLetter('k', 'a'), {
+    key: 'k',
+    headers: { [DEAD_LETTER_HEADERS.topic]: 'shop.thing', [DEAD_LETTER_HEADERS.resolved]: 'a' },
+  })
+  delivery.started(STREAM)
+  await read()
+  await push(entry('k'))
+  expect(sent()).toEqual(['shop.thing: k'])
+
+  const goesOn = createBench({ keys: 'continue' })
+  goesOn.delivery.started(STREAM)
+  await goesOn.push(entry('k'))
+  expect([goesOn.reads.length, ...goesOn.sent()]).toEqual([0, 'shop.thing: k'])
+})
+
+it("takes no header of a fact's own for one of a dead letter: none can resolve it, or another", async () => {
+  const { delivery, sink, push, read } = createBench({})
+  sink.auto = (request) => (request.topic === 'dead' ? request.succeed() : request.fail('record', 'MESSAGE_TOO_LARGE'))
+  delivery.started(STREAM)
+  await read()
+  await push(entry('k', 'thing.happened', { headers: { event_id: 'x', dead_letter_resolved: 'a', other: 'y' } }))
+  const headers = sink.requests.at(-1)?.records[0]?.headers
+  expect(headers).toMatchObject({ event_id: 'x', other: 'y', dead_letter_cause: 'too_large' })
+  expect(headers).not.toHaveProperty('dead_letter_resolved')
+})
+
+it('counts what it has in hand, through dead letters in parts, blocked keys and a lost connection, down to nothing', async () => {
+  const { delivery, sink, push, read, counted } = createBench({})
+  sink.auto = (request) =>
+    request.topic === 'dead' || !request.keys.includes('large')
+      ? request.succeed()
+      : request.fail('record', 'MESSAGE_TOO_LARGE')
+  delivery.started(STREAM)
+  await push(entry('large', 'thing.happened', { value: Buffer.alloc(2_000_000) }), entry('a'), entry('large'))
+  delivery.dropUnsent()
+  expect(counted.size).toBe(0)
+  await push(entry('large', 'thing.happened', { value: Buffer.alloc(2_000_000) }), entry('a'), entry('large'))
+  await read()
+  await settled()
+  expect(counted.size).toBe(0)
+  expect(sink.requests.flatMap(({ topic, keys }) => (topic === 'dead' ? keys : []))).toHaveLength(4)
+})
+
+it('sends nothing any more when it stops without the slot: another relay may have it', async () => {
+  const { delivery, sink, hold, push } = createBench()
+  let wake = () => {}
+  Object.assign(hold, { mayProduce: false, whenMayProduce: () => new Promise<void>((resolve) => (wake = resolve)) })
+  delivery.started(STREAM)
+  await push(entry('k'))
+  wake() // As when the relay stops.
+  await settled()
+  expect(sink.requests).toEqual([])
+})
+
+it('does not send again what another relay has confirmed meanwhile; what is not, by a new producer', async () => {
+  const { delivery, sink, hold, push, done, counted } = createBench()
+  delivery.started(STREAM)
+  await push(entry('a', 'thing.happened', { unitLsn: toLsn(150n) }))
+  await push(
+    entry('b', 'thing.happened', { unitLsn: toLsn(160n) }),
+    entry('c', 'thing.happened', { unitLsn: toLsn(250n) }),
+  )
+  sink.requests[0]?.succeed()
+  await settled()
+  let wake = () => {}
+  Object.assign(hold, { mayProduce: false, whenMayProduce: () => new Promise<void>((resolve) => (wake = resolve)) })
+  sink.requests[1]?.fail('retry', 'CONNECTION')
+  await new Promise((resolve) => setTimeout(resolve, 150)) // Its pause of 100 ms; the clock is the system's here.
+  delivery.dropUnsent()
+  hold.mayProduce = true
+  delivery.started({ ...STREAM, startLsn: toLsn(200n) })
+  wake()
+  await settled()
+  expect(sink.requests.slice(2).map(({ keys }) => keys)).toEqual([['c']])
+  expect(sink.renewals).toBe(1)
+  sink.requests[2]?.succeed()
+  await settled()
+  expect([done.length, counted.size]).toEqual([3, 0])
+})
