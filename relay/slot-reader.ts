@@ -144,7 +144,8 @@ export class SlotReader {
   async #stop(): Promise<void> {
     if (isOver(this.#phase)) return
     this.#dispatch('stop')
-    if (isOver(this.#phase)) return this.#stopped.resolve({ exitCode: EXIT.stopped })
+    // Never started: there is nothing to finish.
+    if (isOver(this.#phase)) return this.#end({ exitCode: EXIT.stopped })
     this.#options.logger.info({ pending: this.#window.facts }, 'stopping: draining what was received')
     this.#intake?.stopAtCommit()
     await this.#finish(this.#options.drainTimeoutMs, 'closed', { exitCode: EXIT.stopped })
@@ -173,10 +174,15 @@ export class SlotReader {
     await intake?.session?.close(PROOF_MS)
     if (isOver(this.#phase)) return
     this.#dispatch(event)
+    this.#end(outcome)
+    if (!outcome.error) this.#options.logger.info({}, 'stopped')
+  }
+
+  /** Tells whoever waits. */
+  #end(outcome: RelayOutcome): void {
     this.#started.reject(outcome.error ?? new Error('the relay was stopped before it started'))
     this.#durable.end(outcome.error ?? new Error('the relay was stopped'))
     this.#stopped.resolve(outcome)
-    if (!outcome.error) this.#options.logger.info({}, 'stopped')
   }
 
   async #run(): Promise<void> {
