@@ -30,8 +30,11 @@ export function checkKafka(facts: KafkaFacts, names: KafkaNames): Finding[] {
       what: `Kafka answers${names.target.sasl ? ` user "${names.target.sasl.username}"` : ''} (${facts.advertised.length} brokers)`,
     })
     checkAdvertised(facts, names, add)
-    if (facts.producer) checkProducer(facts.producer, names, add)
-    checkBroker(facts.broker, add)
+    // Undefined: no broker could be asked.
+    if (facts.producer) {
+      checkProducer(facts.producer, names, add)
+      checkBroker(facts.broker, add)
+    }
     const topics: Add = (finding) => {
       findings.push({ area: 'topics', ...finding })
     }
@@ -81,7 +84,7 @@ function sessionFinding(
     remedy,
   })
   if (/SASL/.test(code) || /SASL/.test(message))
-    return /mechanism/i.test(message) || code === 'UNSUPPORTED_SASL_MECHANISM'
+    return /mechanism .*not (supported|enabled)/i.test(message) || code === 'UNSUPPORTED_SASL_MECHANISM'
       ? problem(
           'KAFKA_MECHANISM',
           `the brokers do not take KAFKA_SASL_MECHANISM=${target.sasl?.mechanism}: ${message}`,

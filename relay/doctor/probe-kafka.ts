@@ -71,12 +71,15 @@ async function ask(
       return { nodeId, address, reach: await probeAddress(address, target.tls) }
     }),
   )
+  const base = { session: { ok: true } as const, advertised }
+  // Everything else is asked of the brokers where they say that they are.
+  if (advertised.every(({ reach }) => !reach.ok))
+    return { ...base, topics: await inTurn(looked, (topic) => lookAt(undefined, topic, byName.get(topic.name))) }
   const first = all.brokers[0]
   const clock = await kafka.clock().catch(() => undefined)
   const nowMs = Date.now()
   return {
-    session: { ok: true },
-    advertised,
+    ...base,
     topics: await inTurn(looked, (topic) => lookAt(kafka, topic, byName.get(topic.name))),
     broker: first && (await kafka.brokerConfig(first.nodeId).catch(() => undefined)),
     producer: await kafka.tryProducer().then((): Outcome => ({ ok: true }), failed),
@@ -85,7 +88,7 @@ async function ask(
 }
 
 async function lookAt(
-  kafka: KafkaInspection,
+  kafka: KafkaInspection | undefined,
   wanted: WantedTopic,
   topic: InspectedTopic | undefined,
 ): Promise<TopicFacts> {
@@ -99,7 +102,7 @@ async function lookAt(
     fewestInSync: Math.min(...partitions.map(({ inSync }) => inSync.length)),
     leaderless: partitions.filter(({ leader }) => leader < 0).length,
     operations: topic?.operations,
-    config: errorCode === 0 ? await kafka.topicConfig(wanted.name).catch(() => undefined) : undefined,
+    config: errorCode === 0 ? await kafka?.topicConfig(wanted.name).catch(() => undefined) : undefined,
   }
 }
 

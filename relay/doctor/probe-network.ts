@@ -1,4 +1,4 @@
-import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import type { Outcome } from './facts.ts'
 
@@ -16,7 +16,9 @@ export function probeAddress(address: string, tls: false | ConnectionOptions): P
       resolve(outcome)
     }
     const socket: Socket =
-      tls === false ? connectTcp({ host, port }) : connectTls({ servername: host, ...tls, host, port })
+      tls === false
+        ? connectTcp({ host, port })
+        : connectTls({ ...(isIP(host) === 0 ? { servername: host } : {}), ...tls, host, port })
     socket.setTimeout(REACH_LIMIT_MS, () =>
       settle({ ok: false, code: 'ETIMEDOUT', message: `no answer in ${REACH_LIMIT_MS / 1_000} s` }),
     )

@@ -91,7 +91,7 @@ export async function openKafkaInspection(target: KafkaTarget, logger: RelayLogg
     }
   }
   return {
-    metadata: async (topics) => readMetadata(await limited(anyBroker(cluster), 'cannot reach a broker'), topics),
+    metadata: async (topics) => readMetadata(seedOf(cluster), topics),
     topicConfig: (topic) => config(CONFIG_OF.topic, topic),
     brokerConfig: (nodeId) => config(CONFIG_OF.broker, String(nodeId)),
     async tryProducer() {
@@ -124,8 +124,11 @@ async function limited<T>(promise: Promise<T>, doing: string): Promise<T> {
   }
 }
 
-async function anyBroker(cluster: KafkajsCluster): Promise<ClusterBroker> {
-  return cluster.findControllerBroker()
+/** Connected, since the cluster is. */
+function seedOf(cluster: KafkajsCluster): ClusterBroker {
+  const { seedBroker } = cluster.brokerPool
+  if (!seedBroker) throw toSinkError(new Error('the cluster has no connection'), 'cannot reach a broker')
+  return seedBroker
 }
 
 /** Metadata 8 (Kafka 2.3): the first version that tells what we are allowed to do. */
@@ -182,7 +185,7 @@ const DESCRIBE_QUORUM = 55
 
 /** DescribeQuorum 1 (KRaft, Kafka 3.3): the leader of the quorum tells the time of its answer. Needs Describe on the cluster. */
 async function readClock(cluster: KafkajsCluster): Promise<{ atMs: number; tookMs: number } | undefined> {
-  const broker = await limited(anyBroker(cluster), 'cannot reach a broker')
+  const broker = seedOf(cluster)
   if ((broker.versions?.[DESCRIBE_QUORUM]?.maxVersion ?? -1) < 1) return undefined
   const topic = Buffer.from('__cluster_metadata')
   const body = Buffer.concat([

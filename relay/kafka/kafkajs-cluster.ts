@@ -38,7 +38,8 @@ export interface KafkajsCluster {
   refreshMetadata(): Promise<void>
   findTopicPartitionMetadata(topic: string): readonly { readonly partitionId: number; readonly leader: number }[]
   findBroker(which: { readonly nodeId: number | string }): Promise<ClusterBroker>
-  findControllerBroker(): Promise<ClusterBroker>
+  /** The one of the settings that answered: it does, wherever the brokers say that they are. */
+  readonly brokerPool: { readonly seedBroker: ClusterBroker | undefined }
 }
 
 /** A cluster of this client's brokers, TLS and user; `connect()` and `disconnect()` it. */
