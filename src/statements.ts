@@ -40,7 +40,7 @@ export function emitManyStatement(messages: readonly Message[]): Statement {
 
 /**
  * The statement, so that PostgreSQL itself refuses it in the wrong place; one row, `written` and `transaction_id` as
- * text. `written` is the count of its messages, or null when nothing was written:
+ * text. `written` is null when nothing was written:
  *
  *   the transaction has no id yet         it gets one, nothing is written
  *   it has another one than `expectedId`  nothing is written
@@ -49,19 +49,23 @@ export function emitManyStatement(messages: readonly Message[]): Statement {
  * How a caller goes on is in `guardedExecutor`.
  */
 export function guardedStatement({ strings, values }: Statement, expectedId: string): Statement {
-  // A branch of CASE is evaluated only when it is taken, and a subquery without outer references only when it is first
-  // asked for: nothing is written unless the first condition holds. The second condition is never true, it gives an id.
-  const id = 'pg_current_xact_id_if_assigned()::text'
-  const before =
-    `SELECT CASE WHEN ${id} = coalesce(nullif(guard.expected, ''), ${id})` +
-    ' THEN (SELECT count(facts.lsn)::text FROM ('
-  const after =
-    `) AS facts) WHEN pg_current_xact_id() IS NULL THEN NULL END AS written, ${id} AS transaction_id` + ' FROM (SELECT '
-  const inside = [...strings]
-  inside[0] = before + inside[0]
-  inside[inside.length - 1] += after
-  return statement([...inside, '::text AS expected) AS guard'], [...values, expectedId])
+  // One message needs no subquery, which is a third of the time that PostgreSQL takes for it.
+  const one = strings === ONE
+  const [first, ...rest] = one ? ONE_ALONE : strings
+  const inside = [one ? first! : `(SELECT count(facts.lsn)::text FROM (${first}`, ...rest]
+  inside[inside.length - 1] += one ? OTHERWISE : `) AS facts)${OTHERWISE}`
+  if (expectedId === '') return statement([IF_ANY + inside[0], ...inside.slice(1)], values)
+  return statement([IF_EXPECTED, `::text THEN ${inside[0]}`, ...inside.slice(1)], [expectedId, ...values])
 }
+
+// A branch of CASE is evaluated only when it is taken, and a subquery without outer references only when it is first
+// asked for: nothing is written unless the first condition holds. The second condition is never true, it gives an id.
+const IF_ANY = 'SELECT CASE WHEN pg_current_xact_id_if_assigned() IS NOT NULL THEN '
+const IF_EXPECTED = 'SELECT CASE WHEN pg_current_xact_id_if_assigned()::text = '
+const OTHERWISE =
+  ' WHEN pg_current_xact_id() IS NULL THEN NULL END AS written,' +
+  ' pg_current_xact_id_if_assigned()::text AS transaction_id'
+const ONE_ALONE = ['pg_logical_emit_message(true, ', '::text, ', '::bytea)::text']
 
 function statement(strings: readonly string[], values: readonly (string | Uint8Array)[]): Statement {
   let text = strings[0]!

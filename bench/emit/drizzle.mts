@@ -1,0 +1,56 @@
+// What emitting a fact costs with Drizzle, against Drizzle's own insert into an outbox table; on both drivers.
+//   npx tsx bench/emit/drizzle.mts [--write]
+import { drizzle as drizzleNodePostgres, type NodePgDatabase } from 'drizzle-orm/node-postgres'
+import { customType, jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core'
+import { drizzle as drizzlePostgresJs } from 'drizzle-orm/postgres-js'
+import pg from 'pg'
+import postgres from 'postgres'
+import { createEmitter } from '../../adapters/drizzle/index.ts'
+import { benchEmit } from './harness.mts'
+
+const TRANSACTIONS = 50
+const { emitFact } = createEmitter({ prefix: 'bench' })
+
+const bytea = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' })
+const outbox = pgTable('plain_outbox', {
+  id: uuid().primaryKey(),
+  aggregateType: text('aggregate_type'),
+  aggregateId: text('aggregate_id'),
+  eventType: text('event_type'),
+  payload: bytea(),
+  metadata: jsonb(),
+})
+
+const drivers = {
+  'node-postgres': (url: string) => {
+    const pool = new pg.Pool({ connectionString: url, max: 1 })
+    return { db: drizzleNodePostgres(pool), close: () => pool.end() }
+  },
+  'postgres-js': (url: string) => {
+    const client = postgres(url, { max: 1 })
+    // The methods used here are those of the other driver.
+    return { db: drizzlePostgresJs(client) as unknown as NodePgDatabase, close: () => client.end() }
+  },
+}
+
+for (const [driver, open] of Object.entries(drivers)) {
+  for (const first of ['row', 'fact'] as const) {
+    await benchEmit(async (url, measure) => {
+      const { db, close } = open(url)
+      // A fact that is the first write of its transaction takes a second round trip: measured on its own, a transaction each.
+      const transactions = first === 'row' ? TRANSACTIONS : TRANSACTIONS * 4
+      for (let i = 0; i < transactions; i++) {
+        await db.transaction(async (tx) => {
+          if (first === 'row') await tx.execute('SELECT pg_current_xact_id()')
+          await measure({
+            name: `Drizzle 0.45.4, ${driver}${first === 'fact' ? ', the first write' : ''}`,
+            emitOne: (fact) => emitFact(tx, fact),
+            insertOne: (row) => tx.insert(outbox).values(row),
+            emitTen: (facts) => emitFact(tx, facts),
+          })
+        })
+      }
+      await close()
+    })
+  }
+}
