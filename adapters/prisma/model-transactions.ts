@@ -72,7 +72,6 @@ export async function inScope<Result>(
     scope.throwFailure()
     return result
   } finally {
-    await scope.settled()
     scopes.splice(scopes.indexOf(scope), 1)
     if (scopes.length === 0) open.delete(id)
   }

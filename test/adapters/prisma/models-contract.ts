@@ -42,6 +42,13 @@ export function withModels(base: PrismaClient) {
   return base.$extends(factlib({ prefix: 'shop', models: ALL_MODELS }))
 }
 
+function withThrowing(base: PrismaClient) {
+  const on = () => {
+    throw new Error('mapper')
+  }
+  return base.$extends(factlib({ prefix: 'shop', models: { Order: { on } } }))
+}
+
 /** The slot's facts since the last call. */
 export async function seen({ evidence }: ModelsShop): Promise<SeenFact[]> {
   return (await evidence.messages()).map(({ content, xid }) => {
@@ -78,11 +85,13 @@ function describeWrites(
   describe(`models: ${version}`, () => {
     let shop: ModelsShop
     let prisma: ReturnType<typeof withModels>
+    let throwing: ReturnType<typeof withThrowing>
     const customerId = 'ada'
 
     beforeAll(async () => {
       shop = await open()
       prisma = withModels(shop.base)
+      throwing = withThrowing(shop.base)
       await shop.base.customer.create({ data: { id: customerId, name: 'Ada' } })
     })
 
@@ -326,18 +335,6 @@ function describeWrites(
     })
 
     it('a mapper that throws after the write fails the transaction, also when the caller swallows the error', async () => {
-      const throwing = shop.base.$extends(
-        factlib({
-          prefix: 'shop',
-          models: {
-            Order: {
-              on: () => {
-                throw new Error('mapper')
-              },
-            },
-          },
-        }),
-      )
       const [alone, swallowed, array] = [order(), order(), order()]
       await expect(throwing.order.create({ data: alone })).rejects.toThrow('mapper')
       const body = throwing.$transaction(async (tx) => {
@@ -358,6 +355,12 @@ function describeWrites(
       const [fact] = await facts()
       expect(fact?.id).toBe(data.id)
       expect(fact?.xid).toBe(await writer(data.id))
+      const lost = order()
+      const failing = throwing.$transaction(async (tx) => {
+        void tx.order.create({ data: lost }).catch(() => undefined)
+      })
+      await expect(failing).rejects.toThrow('mapper')
+      await expectNoRow(lost.id)
       proved('a write that nobody awaits')
     })
 
