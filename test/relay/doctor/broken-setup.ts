@@ -88,8 +88,9 @@ async function expectRun(bench: RelayBench, run: Expected['run'], options: Parti
   }
   if (run === 'works') expect(await started).toBe(true)
   else {
-    await waitFor(() => relay.log.some((line) => run.test(line)), {
-      what: `the relay to say ${run}\n${relay.log.join('\n')}`,
+    const said = waitFor(() => relay.log.some((line) => run.test(line)), { what: `the relay to say ${run}` })
+    await said.catch((error: Error) => {
+      throw new Error(`${error.message}. It said:\n${relay.log.join('\n')}`)
     })
     expect(['failed', 'stopped'], relay.log.join('\n')).not.toContain(relay.phase)
   }
