@@ -1,4 +1,6 @@
 /** Compiled, never run: the real Drizzle satisfies the structural types, and what must not compile does not. */
+
+import type { NeonDatabase } from 'drizzle-orm/neon-serverless'
 import { drizzle as drizzleNodePostgres } from 'drizzle-orm/node-postgres'
 import { integer, pgTable, withReplicas } from 'drizzle-orm/pg-core'
 import type { PgliteDatabase } from 'drizzle-orm/pglite'
@@ -7,6 +9,7 @@ import { checkEmission, emitFact, guardTransactions } from '../../../adapters/dr
 
 declare const fact: { aggregateType: string; aggregateId: string; eventType: string }
 declare const pglite: PgliteDatabase
+declare const neon: NeonDatabase
 
 export async function compiled(): Promise<void> {
   const schema = { orders: pgTable('orders', { id: integer() }) }
@@ -23,6 +26,7 @@ export async function compiled(): Promise<void> {
     void [id, ids]
   })
   await postgresJs.transaction(async (tx) => void (await emitFact(tx, fact)))
+  await neon.transaction(async (tx) => void (await emitFact(tx, fact)))
   await pglite.transaction(async (tx) => void (await emitFact(tx, fact)))
   await replicated.transaction(async (tx) => void (await emitFact(tx, fact)))
   await checkEmission(postgresJs, { slot: 'factlib_slot' })
@@ -33,6 +37,8 @@ export async function compiled(): Promise<void> {
   await emitFact(postgresJs, fact)
   // @ts-expect-error db is not a transaction
   await emitFact(pglite, fact)
+  // @ts-expect-error db is not a transaction
+  await emitFact(neon, fact)
   // @ts-expect-error neither is db with replicas
   await emitFact(replicated, fact)
   // @ts-expect-error nor the driver's client

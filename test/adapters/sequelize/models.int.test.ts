@@ -1,7 +1,8 @@
 /** Every way in which Sequelize 6 writes rows of a model, and what it emits. */
 import { strict as assert } from 'node:assert'
-import { Op, type Transaction } from 'sequelize'
+import { DataTypes, Op, type Transaction } from 'sequelize'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { installFactlib } from '../../../adapters/sequelize/index.ts'
 import { decodeFact } from '../../../src/envelope/decode.ts'
 import { UnseenWriteError } from '../../../src/errors.ts'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
@@ -530,6 +531,38 @@ describe('upsert', () => {
 })
 
 describe('refused, and not seen', () => {
+  it('an upsert on a partitioned table, where PostgreSQL cannot tell created from updated: nothing is written', async () => {
+    await database.query(
+      'CREATE TABLE parted (id integer PRIMARY KEY, name text) PARTITION BY RANGE (id);' +
+        'CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (1000)',
+    )
+    const { sequelize } = shop
+    const Parted = sequelize.define(
+      'Parted',
+      { id: { type: DataTypes.INTEGER, primaryKey: true }, name: DataTypes.TEXT },
+      { tableName: 'parted', timestamps: false },
+    )
+    const on = (row: { id: number }) => ({
+      aggregateType: 'parted',
+      aggregateId: row.id,
+      eventType: 'parted.written',
+      payload: row,
+    })
+    const uninstall = installFactlib<{ Parted: { id: number } }>(sequelize, {
+      prefix: 'shop',
+      models: { Parted: { on } },
+    })
+    await Parted.create({ id: 1, name: 'one' })
+    await Parted.update({ name: 'two' }, { where: { id: 1 } })
+    const outcome = await Parted.upsert({ id: 1, name: 'three' }).then(
+      () => 'written',
+      () => 'refused',
+    )
+    uninstall()
+    const rows = await database.query('SELECT name FROM parted')
+    expect([outcome, rows, await types()]).toEqual(['refused', [{ name: 'two' }], ['parted.written', 'parted.written']])
+  })
+
   it('truncate is refused, nothing is deleted', async () => {
     await order()
     await slot.read()

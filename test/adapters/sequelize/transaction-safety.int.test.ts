@@ -1,5 +1,6 @@
 import type { Sequelize, Transaction } from 'sequelize'
 import { afterAll, beforeAll, describe, it } from 'vitest'
+import { emitWith } from '../../../src/emitter.ts'
 import { createSafetyEvidence } from '../../contracts/safety-evidence.ts'
 import {
   type AdapterUnderTest,
@@ -74,6 +75,19 @@ const broken: Record<string, { readonly emit: () => Emit; readonly rows: readonl
       'a rolled back transaction takes no more facts',
       'an aborted transaction takes no fact',
       'parallel transactions keep their own facts',
+    ],
+  },
+  'no transaction': {
+    emit: () => (_transaction, emission) =>
+      emitWith({ execute: ({ text, values }) => other.query(text, { bind: [...values] }) }, emission, {
+        prefix: 'shop',
+      }),
+    rows: [
+      'a committed fact has the transaction id of its row',
+      'a thrown error leaves neither row nor fact',
+      'a rolled back savepoint leaves neither row nor fact, and the rest is kept',
+      'a committed transaction takes no more facts',
+      'an aborted transaction takes no fact',
     ],
   },
   'after the commit': {

@@ -1,8 +1,9 @@
 /** Compiled, never run: the real Sequelize satisfies the structural types, and what must not compile does not. */
-import type { Sequelize, Transaction } from 'sequelize'
+import type { CreationOptional, InferAttributes, Model, Sequelize, Transaction } from 'sequelize'
 import {
   checkEmission,
   emitFact,
+  installFactlib,
   type SequelizeLike,
   type SequelizeTransactionLike,
 } from '../../../adapters/sequelize/index.ts'
@@ -28,4 +29,42 @@ export async function compiled(): Promise<void> {
   await emitFact(transaction, fact)
   // @ts-expect-error aggregateId is missing
   await emitFact(sequelize, { aggregateType: 'order', eventType: 'order.created' }, { transaction })
+}
+
+interface Order extends Model<InferAttributes<Order>> {
+  id: CreationOptional<number>
+  total: number
+}
+
+export function models(): () => void {
+  const uninstall = installFactlib<{ Order: Order }>(sequelize, {
+    prefix: 'shop',
+    models: {
+      Order: {
+        created: (order, change) => {
+          const total: number = order.total
+          const operation: 'created' = change.operation
+          void [total, operation, order.toJSON()]
+          return { aggregateType: 'order', aggregateId: order.id, eventType: 'order.created', payload: order }
+        },
+        updated: (order, { changedFields }) =>
+          changedFields?.includes('total')
+            ? [{ aggregateType: 'order', aggregateId: order.id, eventType: 'order.updated' }]
+            : undefined,
+        // @ts-expect-error no such attribute
+        deleted: (order) => ({ aggregateType: 'order', aggregateId: order.nothing, eventType: 'order.deleted' }),
+      },
+      // @ts-expect-error no such model
+      Oder: {},
+    },
+  })
+  // The type may stand at the parameter instead.
+  installFactlib(sequelize, {
+    models: {
+      Order: { restored: (order: Order) => ({ aggregateType: 'order', aggregateId: order.id, eventType: 'x' }) },
+    },
+  })
+  // @ts-expect-error a mapper is synchronous
+  installFactlib<{ Order: Order }>(sequelize, { models: { Order: { created: async () => undefined } } })
+  return uninstall
 }
