@@ -115,6 +115,65 @@ describe('the slot of a relay', () => {
     ).toEqual([])
   })
 
+  it('halts a relay that was started with --accept-gap when it goes later: the word was about the start', async () => {
+    const bench = await createBench()
+    const relay = bench.relay({ acceptGap: true })
+    await relay.start()
+    await dropWhileHeld(bench)
+    expect(await relay.whenStopped()).toMatchObject({ exitCode: 10, error: { code: 'FACTLIB_SLOT_GONE' } })
+  })
+
+  it('is remembered also while the database is read-only by default', async () => {
+    const bench = await createBench()
+    const { database } = bench
+    await bench.topics({ topic: 'order' })
+    await bench.createSlot()
+    await database.query(`ALTER DATABASE ${database.name} SET default_transaction_read_only = on`)
+    const relay = bench.relay()
+    await relay.start()
+    await bench.commit({})
+    await bench.whenAllConfirmed(relay)
+    await relay.stop()
+    const again = bench.relay()
+    await again.start()
+    expect([...relay.log, ...again.log].filter((line) => line.startsWith('warn'))).toEqual([])
+  })
+
+  it('is not said to have moved because the right to remember it was taken away', async () => {
+    const bench = await createBench()
+    const { database } = bench
+    await bench.topics({ topic: 'order' })
+    await bench.createSlot()
+    const role = `r${bench.prefix}`
+    await database.query(`CREATE ROLE ${role} LOGIN REPLICATION PASSWORD 'secret'`)
+    await database.query(`GRANT USAGE ON SCHEMA factlib TO ${role}`)
+    await database.query(`GRANT SELECT ON factlib.relay_slots TO ${role}`)
+    registerCleanup(async () => {
+      await database.query(`DROP OWNED BY ${role}`)
+      await database.query(`DROP ROLE ${role}`)
+    })
+    const url = new URL(database.url)
+    url.username = role
+    url.password = 'secret'
+    for (let start = 0; start < 2; start++) {
+      const relay = bench.relay({ databaseUrl: url.href })
+      await relay.start()
+      await bench.commit({})
+      await bench.whenAllConfirmed(relay)
+      await relay.stop()
+      expect(relay.log.join()).toContain('the relay may not keep its memory of the slot')
+    }
+  })
+
+  it('streams with whatever name its publication has', async () => {
+    const bench = await createBench()
+    await bench.topics({ topic: 'order' })
+    const relay = bench.relay({ publicationName: `Ü"'\\ ${bench.prefix}` })
+    await relay.start()
+    await bench.commit({})
+    await bench.whenAllConfirmed(relay)
+  })
+
   it('halts also a relay that stood by while it went', async () => {
     const bench = await createBench()
     const first = bench.relay()

@@ -5,6 +5,13 @@ import type { QueryClient } from './slot-memory.ts'
 const STATEMENT_TIMEOUT_MS = 5_000
 
 /**
+ * The memory of the slot is written before a position is confirmed, and must be there after a crash; so also in a
+ * database that is read-only by default (a provider's answer to a full disk), and not in `synchronous_commit = off`.
+ */
+const SESSION = `SELECT set_config('default_transaction_read_only', 'off', false), set_config('synchronous_commit',
+  CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)`
+
+/**
  * The second connection: memory, guardian and zombie check run over it, never facts. Opened when first needed, and again
  * after it was lost. It also hears first when the server stops: `57P01` reaches an idle connection at once, while the
  * stream's server side waits for us.
@@ -64,8 +71,10 @@ export class ControlConnection implements QueryClient {
     client.on('end', () => forget())
     try {
       await client.connect()
+      await client.query(SESSION)
     } catch (error) {
       forget()
+      client.end().catch(() => {})
       throw error
     }
     return client

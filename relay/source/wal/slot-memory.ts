@@ -73,11 +73,18 @@ export class SlotMemory {
 
   /** Makes the table where there is none, and reads the row. */
   async read(): Promise<RememberedSlot | undefined> {
-    const [exists] = (await this.#client.query("SELECT to_regclass('factlib.relay_slots') IS NOT NULL AS there")).rows
+    const [exists] = (
+      await this.#client.query(
+        "SELECT t IS NOT NULL AS there, has_table_privilege(t, 'INSERT') AND has_table_privilege(t, 'UPDATE') AS writable FROM to_regclass('factlib.relay_slots') t",
+      )
+    ).rows
     if (!exists?.['there']) {
       for (const statement of SLOT_MEMORY_DDL) await this.#client.query(statement)
       return undefined
     }
+    // What is not kept up any more would be taken for a gap.
+    if (!exists['writable'])
+      throw Object.assign(new Error('no right to INSERT and UPDATE factlib.relay_slots'), { code: '42501' })
     const [row] = (
       await this.#client.query(
         'SELECT system_id::text, timeline, confirmed_lsn::text FROM factlib.relay_slots WHERE slot = $1',

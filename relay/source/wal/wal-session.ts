@@ -151,7 +151,7 @@ export class WalSession implements SourceSession {
     // could not be told apart.
     return (
       `START_REPLICATION SLOT ${pg.escapeIdentifier(this.#options.slot)} LOGICAL 0/0 (proto_version '1', ` +
-      `publication_names ${pg.escapeLiteral(pg.escapeIdentifier(this.#options.publication))}, messages 'true')`
+      `publication_names ${quote(pg.escapeIdentifier(this.#options.publication))}, messages 'true')`
     )
   }
 
@@ -285,4 +285,9 @@ export class WalSession implements SourceSession {
     if (lsn > ZERO_LSN) void this.#service.acknowledge(formatLsn(toLsn(lsn - 1n)), ping)
     this.#schedule()
   }
+}
+
+/** A text in a replication command, which has no E'…': `pg` would write a backslash so. */
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
 }

@@ -21,7 +21,10 @@ export function createWalSource(options: WalSourceOptions): Source {
         signal.throwIfAborted()
         // A server's own "no" is final, but for the same host's other way (TLS or not).
         if (refusedBy !== undefined && refusedBy !== attempt.host) break
-        const session = new WalSession({ ...options, target: toPgConfig(options.database, attempt), events, known })
+        // The operator's word is about the gap that there was at the start, not about one that comes later.
+        const acceptGap = options.acceptGap && known === undefined
+        const target = toPgConfig(options.database, attempt)
+        const session = new WalSession({ ...options, acceptGap, target, events, known })
         try {
           await session.open(signal)
           void session.whenClosed.then(() => {
