@@ -4,6 +4,7 @@ import { checkConfig } from './check-config.ts'
 import { addOperatorCommands } from './commands.ts'
 import { loadConfiguration } from './load-configuration.ts'
 import { settingsHelp } from './settings-help.ts'
+import { createTerminal } from './terminal.ts'
 import { packageVersion } from './version.ts'
 import { withSettings } from './with-settings.ts'
 
@@ -23,7 +24,7 @@ export function createProgram(): Command {
     .exitOverride()
     .showHelpAfterError('(factlib-relay --help lists every setting)')
     .addHelpText('after', settingsHelp)
-  withSettings(program.command('run', { isDefault: true }))
+  withSettings(program.command('run', { isDefault: true }).option('--json', 'log JSON lines on a terminal, too'))
     .description('relay until a signal stops it; what happens without a command')
     .allowExcessArguments()
     .action(async (flags: Readonly<Record<string, unknown>>, command: Command) => {
@@ -37,7 +38,7 @@ export function createProgram(): Command {
       const configuration = await loadConfiguration(flags)
       // Only now: with a wrong setting, not even the clients of PostgreSQL and Kafka are loaded.
       const { run } = await import('./run.ts')
-      process.exit(await run(configuration))
+      process.exit(await run(configuration, { live: createTerminal().isLive && flags['json'] !== true }))
     })
   addOperatorCommands(program)
   withSettings(program.command('check-config'))

@@ -8,10 +8,16 @@ import { createRelayMetrics } from '../ops/metrics.ts'
 import { EXIT } from '../policy.ts'
 import { createRelayFromSettings } from '../relay.ts'
 import type { Relay, RelayLogger } from '../types.ts'
+import { createLiveView } from './live-view.ts'
 import { packageVersion } from './version.ts'
 
 /** What a stop may take beyond the drain before the process ends by itself. */
 const STOP_MARGIN_MS = 5_000
+
+export interface RunOptions {
+  /** A live line for a person on a terminal, and log lines for reading, instead of JSON. */
+  readonly live?: boolean
+}
 
 /**
  * Runs the relay; resolves to the exit code.
@@ -19,9 +25,14 @@ const STOP_MARGIN_MS = 5_000
  * @throws ConfigurationError when a port is taken, or this Node.js cannot run what the settings ask for; the relay was not
  * started then.
  */
-export async function run(configuration: RelayConfiguration): Promise<number> {
+export async function run(configuration: RelayConfiguration, options: RunOptions = {}): Promise<number> {
   const { settings, routes, http: ports, nameOf } = configuration
-  const logger = createLogger({ level: configuration.logLevel, secrets: configuration.secrets })
+  const live = options.live ? createLiveView(settings) : undefined
+  const logger = createLogger({
+    level: configuration.logLevel,
+    secrets: configuration.secrets,
+    ...(live === undefined ? {} : { stream: live.logStream }),
+  })
   endOnDefects(logger)
   for (const warning of configuration.warnings) logger.warn({}, warning)
 
@@ -35,8 +46,10 @@ export async function run(configuration: RelayConfiguration): Promise<number> {
     metricsContentType: metrics.contentType,
     names: { host: nameOf('httpHost'), healthPort: nameOf('healthPort'), metricsPort: nameOf('metricsPort') },
   })
-  const running = createRelayFromSettings(settings, { routes, logger, observer: metrics.observer })
+  const observer = live === undefined ? metrics.observer : live.observe(metrics.observer)
+  const running = createRelayFromSettings(settings, { routes, logger, observer })
   relay = running
+  live?.start(running)
   // Before the first line of the log: whoever waits for it may send a signal at once.
   let stopRequested = false
   const stop = (signal: 'SIGTERM' | 'SIGINT') => {
@@ -71,6 +84,7 @@ export async function run(configuration: RelayConfiguration): Promise<number> {
     await running.stop()
   })
   const outcome = await running.whenStopped()
+  live?.stop()
   if (isFactlibError(startError, 'FACTLIB_BAD_CONFIGURATION')) throw startError
   const error = outcome.error ?? (stopRequested ? undefined : startError)
   const exitCode = outcome.exitCode === EXIT.stopped && error !== undefined ? EXIT.internal : outcome.exitCode

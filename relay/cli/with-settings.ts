@@ -7,9 +7,16 @@ export function withSettings(command: Command): Command {
   // Hidden options would not be suggested for a misspelt one.
   command.configureHelp({
     formatHelp: () =>
-      `Usage: factlib-relay ${command.name()} [settings]\n\n${command.description()}\n${settingsHelp()}`,
+      `Usage: factlib-relay ${command.name()} [settings]\n\n${command.description()}\n${ownOptions(command)}${settingsHelp()}`,
   })
   return addSettings(command)
+}
+
+/** Of the command itself, so before the settings. */
+function ownOptions(command: Command): string {
+  const settings = new Set(OPTION_ROWS.map(({ flag }) => flag))
+  const own = command.options.filter(({ long }) => long !== '--config' && !settings.has(long ?? ''))
+  return own.map(({ flags, description }) => `\n  ${flags}  ${description}\n`).join('')
 }
 
 export interface CommandWords {

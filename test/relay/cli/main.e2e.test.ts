@@ -113,7 +113,9 @@ test('a wrong flag, an unknown command and a config file that is not there end w
   expect(flag).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('Did you mean --kafka-brokers') })
   expect(command).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('unknown command "relay": the commands are run, setup, teardown, doctor, status, tail, dead-letters and check-config'),
+    stderr: expect.stringContaining(
+      'unknown command "relay": the commands are run, setup, teardown, doctor, status, tail, dead-letters and check-config',
+    ),
   })
   expect(file).toMatchObject({ code: 2, stderr: expect.stringContaining('there is no file gone.json') })
 })
