@@ -27,7 +27,7 @@ export function checkKafka(facts: KafkaFacts, names: KafkaNames): Finding[] {
     add({
       code: 'KAFKA_SESSION',
       level: 'ok',
-      what: `Kafka answers${names.target.sasl ? ` user "${names.target.sasl.username}"` : ''} (${facts.advertised.length} brokers)`,
+      what: `Kafka answers${names.target.sasl ? ` user "${names.target.sasl.username}"` : ''} (${facts.advertised.length === 1 ? 'one broker' : `${facts.advertised.length} brokers`})`,
     })
     checkAdvertised(facts, names, add)
     // Undefined: no broker could be asked.
