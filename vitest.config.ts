@@ -1,6 +1,13 @@
 import { defineConfig } from 'vitest/config'
 
 // Four kinds of test, told apart by their names (CONTRIBUTING.md): pure, PostgreSQL, end to end, types.
+
+/** Minutes each: faults on each Kafka client, exactly once, set-ups broken for real. `npm run test:extended`. */
+const EXTENDED = [
+  'test/relay/exactly-once.e2e.test.ts',
+  'test/relay/kafka/*.e2e.test.ts',
+  'test/relay/doctor/*.e2e.test.ts',
+]
 export default defineConfig({
   test: {
     testTimeout: 60_000,
@@ -24,11 +31,21 @@ export default defineConfig({
         test: {
           name: 'servers',
           include: ['test/**/*.int.test.ts', 'test/**/*.e2e.test.ts'],
-          exclude: ['test/chaos/**', '**/node_modules/**'],
+          exclude: ['test/chaos/**', ...EXTENDED, '**/node_modules/**'],
           globalSetup: ['test/support/services/global-setup.ts'],
           maxWorkers: 2,
           // After the pure tests, not among them.
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'extended',
+          include: EXTENDED,
+          globalSetup: ['test/support/services/global-setup.ts'],
+          maxWorkers: 1,
+          sequence: { groupOrder: 3 },
         },
       },
       {

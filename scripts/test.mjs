@@ -1,6 +1,6 @@
 // `npm test`: everything, on a fresh clone, against real servers. Its last line is `N passed, N failed`; what did not run failed.
 //
-//   npm test                      types, then the vitest projects pure and servers (chaos: npm run test:chaos)
+//   npm test                      types, then the vitest projects pure and servers (chaos, extended: npm run test:chaos, npm run test:extended)
 //   npm test -- test/relay        types, then the files whose path contains test/relay
 //   node scripts/test.mjs --lint  also format and lint first (.ci/run)
 //   node scripts/test.mjs --chaos  then minutes of random faults, by fixed seeds (.ci/run)
@@ -17,16 +17,8 @@ const flags = ['--lint', '--node24', '--chaos']
 const filters = process.argv.slice(2).filter((argument) => !flags.includes(argument))
 /** Beside the minute that is a test: an older server. */
 const CHAOS = [['--minutes', '2', '--seed', '15', '--postgres', '15']]
-/** What a second Node version could break: everything pure, drivers, sockets, processes. */
-const NODE24_FILES = [
-  'test/src',
-  'test/relay/relay',
-  'test/relay/subscribe',
-  'test/adapters/drizzle/emit-fact',
-  'test/adapters/sequelize/emit-fact',
-  'test/adapters/prisma/extension',
-  'test/e2e/sigkill',
-]
+/** What a second Node version could break: everything pure, sockets, processes. */
+const NODE24_FILES = ['test/src', 'test/relay/relay', 'test/relay/subscribe', 'test/e2e/sigkill']
 const PROJECTS = ['--project=pure', '--project=servers']
 let passed = 0
 const failures = []

@@ -22,7 +22,7 @@ export async function runUnderNode24(
   const folder = await mkdtemp(join(tmpdir(), 'factlib-node24-'))
   const counts = join(folder, 'counts.json')
   try {
-    const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--project', 'servers', '--reporter=default']
+    const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--project', 'extended', '--reporter=default']
     const args = [...vitest, '--reporter=./scripts/count-reporter.mjs', file]
     const env = { FACTLIB_TEST_COUNTS: counts, ...options.env }
     const child = startProcess(await findNode24(), args, { cwd: ROOT, env })
