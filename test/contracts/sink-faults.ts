@@ -100,20 +100,32 @@ export function describeSinkFaults(fixture: SinkFixture): void {
       await expectExactly(topic, [30])
     }, 180_000)
 
-    test('partitions without a leader do not hold up the others of their topic', async () => {
+    // kafkajs asks for every topic when it connects, and takes no answer in which a partition has no leader.
+    const others = fixture.client === 'kafkajs' ? 'a new sink waits' : 'a new sink writes the others'
+    test(`a partition without a leader: ${others}, and nothing is lost`, async () => {
       const topic = `${uniquePrefix()}.leaderless`
       await fixture.createTopic({ topic, partitions: 6, replicationFactor: 1 })
       const leaders = await Promise.all([0, 1, 2, 3, 4, 5].map((one) => replicasOf(cluster(), topic, one)))
       const victim = leaders[0]?.leader as number
-      await broker(victim).kill()
-      const one = await connectedSink()
       const led = leaders.flatMap(({ leader }, partition) => (leader === victim ? [] : [partition]))
-      for (const partition of led) await sendUntilDurable(one, topic, partition, records(5, 0))
+      await broker(victim).kill()
+      await waitFor(
+        () =>
+          replicasOf(cluster(), topic).then(
+            ({ leader }) => leader === -1,
+            (error: Error) => error.message.includes('There is no leader'),
+          ),
+        { what: 'the partition to have no leader', timeoutMs: 30_000 },
+      )
+      const one = await sink()
+      if (fixture.client === 'kafkajs') expect((await faultOf(one.connect())).kind).toBe('retry')
+      else for (const partition of led) await sendUntilDurable(one, topic, partition, records(5, 0))
       expect((await faultOf(one.send(topic, 0, records(5, 0)))).kind).toBe('retry')
       await broker(victim).start()
+      if (fixture.client === 'kafkajs')
+        for (const partition of led) await sendUntilDurable(one, topic, partition, records(5, 0))
       await sendUntilDurable(one, topic, 0, records(5, 0))
-      const found = await readTopic(cluster().bootstrap, topic)
-      expect(found).toHaveLength((led.length + 1) * 5)
+      expect(await readTopic(cluster().bootstrap, topic)).toHaveLength((led.length + 1) * 5)
     }, 180_000)
 
     test('an answer that is lost after the append: the same batch again is written once', async () => {
