@@ -219,11 +219,19 @@ export function describeModelsEdges(
     })
 
     it('a mapper that gives a promise or no fact fails the write', async () => {
-      const gives = (given: unknown) =>
-        shop.base.$extends(factlib({ prefix: 'shop', models: { Order: { created: () => given as never } } }))
-      for (const given of [Promise.resolve(), 7, { aggregateType: 'x' }]) {
+      const gives = (given: () => unknown) =>
+        shop.base.$extends(factlib({ prefix: 'shop', models: { Order: { created: () => given() as never } } }))
+      for (const [given, says] of [
+        [async () => Promise.reject(new Error('nobody’s')), /models\.Order, created: the mapper gave a promise/],
+        [() => 7, /models\.Order, created: the mapper must give a fact/],
+        [() => [null], /models\.Order, created: the mapper must give a fact/],
+        [() => ({ aggregateType: 'x' }), /aggregateId/],
+      ] as const) {
         const data = order()
-        await expect(gives(given).order.create({ data })).rejects.toMatchObject({ code: 'FACTLIB_INVALID_FACT' })
+        const error = await gives(given)
+          .order.create({ data })
+          .catch((reason: unknown) => reason)
+        expect(error).toMatchObject({ code: 'FACTLIB_INVALID_FACT', message: expect.stringMatching(says) })
         expect(await shop.base.order.count({ where: { id: data.id } })).toBe(0)
       }
       expect(await facts()).toEqual([])
