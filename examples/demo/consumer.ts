@@ -26,7 +26,8 @@ export async function openConsumer(
   })
   const joined = new Promise<void>((resolve, reject) => {
     consumer.on(consumer.events.GROUP_JOIN, () => resolve())
-    consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
+    // It starts again by itself after an error that passes, such as a coordinator that is still loading.
+    consumer.on(consumer.events.CRASH, ({ payload }) => payload.restart || reject(payload.error))
   })
   await consumer.connect()
   try {
