@@ -4,7 +4,7 @@
 //   npm test -- test/relay        types, then the files whose path contains test/relay
 //   node scripts/test.mjs --lint  also format and lint first (.ci/run)
 //   node scripts/test.mjs --chaos  then minutes of random faults, by fixed seeds (.ci/run)
-//   node scripts/test.mjs --node24  then also under Node 24: the core, the adapters, the relay (.ci/run)
+//   node scripts/test.mjs --node24  then the pure tests under Node 24 too (.ci/run)
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,8 +17,8 @@ const flags = ['--lint', '--node24', '--chaos']
 const filters = process.argv.slice(2).filter((argument) => !flags.includes(argument))
 /** Beside the minute that is a test: an older server. */
 const CHAOS = [['--minutes', '2', '--seed', '15', '--postgres', '15']]
-/** What a second Node version could break: everything pure, sockets, processes. */
-const NODE24_FILES = ['test/src', 'test/relay/relay', 'test/relay/subscribe', 'test/e2e/sigkill']
+/** Under the second Node version: the pure tests. */
+const NODE24_PROJECTS = ['--project=pure']
 const PROJECTS = ['--project=pure', '--project=servers']
 let passed = 0
 const failures = []
@@ -38,7 +38,7 @@ async function main() {
   if (process.argv.includes('--lint')) count('format and lint', node('@biomejs/biome/bin/biome', ['ci', '.']))
   count('types', node('typescript/bin/tsc', ['-p', 'tsconfig.json', '--noEmit']))
   runTests(filters, process.execPath)
-  if (process.argv.includes('--node24')) runTests(NODE24_FILES, findNode24())
+  if (process.argv.includes('--node24')) runTests(['test/src', 'test/relay'], findNode24(), NODE24_PROJECTS)
   if (process.argv.includes('--chaos'))
     for (const args of CHAOS) count(`chaos ${args.join(' ')}`, node('tsx/dist/cli.mjs', ['scripts/chaos.ts', ...args]))
 }
@@ -53,7 +53,7 @@ function findNode24() {
   return status === 0 ? stdout.trim() : undefined
 }
 
-function runTests(filters, binary) {
+function runTests(filters, binary, projects = PROJECTS) {
   if (!binary) {
     failures.push('Node.js 24 could not be had')
     return
@@ -63,7 +63,7 @@ function runTests(filters, binary) {
   const reporters = ['--reporter=default', '--reporter=./scripts/count-reporter.mjs']
   const code = node(
     'vitest/vitest.mjs',
-    ['run', ...PROJECTS, ...reporters, ...filters],
+    ['run', ...projects, ...reporters, ...filters],
     { FACTLIB_TEST_COUNTS: counts },
     binary,
   )
