@@ -38,7 +38,7 @@ export function createLiveView(
   let line: SingleBar | undefined
   let bar: SingleBar | undefined
   let timers: NodeJS.Timeout[] = []
-  let produced = 0
+  let durable = 0
   let lastMs = performance.now()
   let lag: Pick<LiveSample, 'lagBytes' | 'lagSeconds'> = { lagBytes: undefined, lagSeconds: undefined }
   let backlog: (Backlog & { readonly startBytes: number; readonly beganMs: number }) | undefined
@@ -46,8 +46,8 @@ export function createLiveView(
 
   function draw(relay: LiveRelay): void {
     const nowMs = performance.now()
-    const factsPerSecond = Math.round((produced * 1_000) / Math.max(1, nowMs - lastMs))
-    produced = 0
+    const factsPerSecond = Math.round((durable * 1_000) / Math.max(1, nowMs - lastMs))
+    durable = 0
     lastMs = nowMs
     line?.update(0, { text: liveLine({ phase: relay.phase, health: relay.health(), factsPerSecond, ...lag }, width()) })
     if (backlog)
@@ -78,9 +78,9 @@ export function createLiveView(
   return {
     observe: (observer) => ({
       ...observer,
-      produced(topic, records, seconds) {
-        produced += records
-        observer.produced(topic, records, seconds)
+      handled(aggregateType, eventType, seconds) {
+        durable++
+        observer.handled(aggregateType, eventType, seconds)
       },
     }),
     logStream: {

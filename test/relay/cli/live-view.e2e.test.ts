@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import { createLiveView } from '../../../relay/cli/live-view.ts'
 import { setup } from '../../../relay/cli/setup.ts'
 import { parseRelayOptions } from '../../../relay/config/settings.ts'
+import { createDeferred } from '../../../relay/deferred.ts'
 import { silentObserver } from '../../../relay/observer.ts'
 import { createLogger } from '../../../relay/ops/logger.ts'
 import { createRelayFromSettings } from '../../../relay/relay.ts'
@@ -33,17 +34,21 @@ it('shows the backlog with the time left, then phase, rate, lag and Kafka; log l
   const { stream, text } = fakeTerminal()
   const view = createLiveView(settings, stream)
   const logger = createLogger({ level: 'info', stream: view.logStream })
-  // Slowly at first, so that there is something to see.
-  const relay = createRelayFromSettings(
-    { ...settings, sendRecords: 1, windowFacts: 1 },
-    { logger, observer: view.observe(silentObserver) },
-  )
+  // Half of it passes; the rest waits until the bar was seen.
+  const rest = createDeferred<void>()
+  let handed = 0
+  const relay = createRelayFromSettings(settings, {
+    logger,
+    observer: view.observe(silentObserver),
+    routes: [{ handle: () => (++handed > 50 ? rest.promise : undefined) }],
+  })
   registerCleanup(() => relay.stop())
   registerCleanup(() => view.stop())
   view.start(relay)
   await waitFor(() => /backlog \[[#-]+\] \d+ %/.test(text()), { what: 'the bar' })
   await relay.start()
   await waitFor(() => /\d % {2}[\d.]+ \w+ of 4\.\d MiB {2}[\d.]+ s left/.test(text()), { what: 'the time left' })
+  rest.resolve()
   await bench.whenAllConfirmed(relay)
   await waitFor(() => /the backlog is worked off, in \d+ s/.test(text()), { what: 'the end of the backlog' })
   await waitFor(() => /streaming {2}\d+ facts\/s {2}lag [\d.]+ \w+.* {2}Kafka ok/.test(text()), {
