@@ -18,7 +18,7 @@ export function checkPostgres(facts: PostgresFacts, names: DoctorNames): Finding
 
 type Failed = Extract<Outcome, { ok: false }>
 
-function connectFinding({ code, message, hint }: Failed, names: DoctorNames): Omit<Finding, 'area'> {
+function connectFinding({ code, message }: Failed, names: DoctorNames): Omit<Finding, 'area'> {
   const why = 'The relay retries for ever; facts wait in the slot, and PostgreSQL keeps WAL for them.'
   const finding = (id: string, what: string, remedy: string) => ({
     code: id,
@@ -28,7 +28,6 @@ function connectFinding({ code, message, hint }: Failed, names: DoctorNames): Om
     remedy,
   })
   const { role, database, host, port } = names
-  if (hint === 'pooler') return poolerFinding(names)
   if (code === '28P01')
     return finding(
       'POSTGRES_PASSWORD',
