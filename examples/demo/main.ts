@@ -108,8 +108,8 @@ async function run(keep: boolean, onEnd: OnEnd, stopped: Stopped): Promise<numbe
   say('It has caught up')
   await within(day.serve(41, LAST_ROUND))
   await within(tally.whenDelivered(tally.committedCount))
-  // When all is confirmed, nothing more can come: what the topics hold now is all, and all of it is read.
-  await within(servers.whenConfirmed())
+  // A relay that has drained sends nothing more: what the topics hold then is all, and all of it is read. (The slot is no
+  // measure: it may rest up to 64 KiB behind the WAL, which goes on without facts.)
   if (!keep) {
     const code = await Promise.race([relay.stop(), late])
     if (code !== 0) throw new Error(`the relay was asked to stop and ended with exit code ${code}`)

@@ -19,8 +19,6 @@ export interface DemoServers {
   readonly publication: string
   /** Empty, for the relay to run in. */
   readonly folder: string
-  /** Resolves when the relay has told PostgreSQL that everything up to now is in Kafka. */
-  whenConfirmed(): Promise<void>
   /** Records in all topics. */
   recordCount(): Promise<number>
 }
@@ -79,15 +77,6 @@ export async function openServers(
     slot: name,
     publication: name,
     folder,
-    async whenConfirmed() {
-      const { rows } = await database.query<{ lsn: string }>('SELECT pg_current_wal_insert_lsn()::text AS lsn')
-      const lsn = rows[0]?.lsn
-      const confirmed = 'SELECT 1 FROM pg_replication_slots WHERE slot_name = $1 AND confirmed_flush_lsn >= $2::pg_lsn'
-      await waitFor(async () => (await database.query(confirmed, [name, lsn])).rowCount, {
-        what: `the slot ${name} to be confirmed up to ${lsn}`,
-        timeoutMs: 30_000,
-      })
-    },
     async recordCount() {
       const ends = await highWatermarks(kafka.brokers, topics)
       return [...ends.values()].flat().reduce((sum, end) => sum + Number(end), 0)
