@@ -63,15 +63,16 @@ export function prepareEmission(
   const facts: Fact[] = []
   const messages: Message[] = []
   let bytes = 0
-  input.forEach((one, index) => {
+  // Not forEach, which would pass by a hole in the array, and so lose a fact in silence.
+  for (const [index, one] of input.entries()) {
     const own: string[] = []
     const prepared = prepareOne(one, options, limits, own)
     for (const problem of own) problems.push(`facts[${index}]: ${problem}`)
-    if (prepared === undefined) return
+    if (prepared === undefined) continue
     facts.push(prepared.fact)
     messages.push(prepared.message)
     bytes += prepared.message.content.byteLength
-  })
+  }
   if (bytes > MAX_EMISSION_BYTES) {
     problems.push(`the facts have ${bytes} bytes together: emit at most ${MAX_EMISSION_BYTES} in one call`)
   }

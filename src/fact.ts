@@ -68,7 +68,7 @@ const BRAND = Symbol.for('factlib.Fact')
 
 /**
  * One event about one aggregate, fixed when it is built: id, created-at and trace stay, so that a transaction that is
- * tried again emits the same bytes again.
+ * tried again emits the same bytes again. A subclass may have fields and methods of its own; they are not sent.
  *
  * @example
  * ```ts
@@ -102,7 +102,7 @@ export class Fact {
     const problems: string[] = []
     const parts = buildParts(input, options, problems)
     if (problems.length > 0) throw new InvalidFactError(problems)
-    seal(this, parts)
+    seal(this, parts, new.target !== Fact)
   }
 
   /** When it happened, to the millisecond. */
@@ -161,7 +161,7 @@ export function isFact(value: unknown): value is Fact {
 /** A fact of parts that are taken as they are; the way of decoded facts, which may be what `new Fact` refuses. */
 export function factFromParts(parts: FactParts): Fact {
   const fact: Fact = Object.create(Fact.prototype)
-  seal(fact, parts)
+  seal(fact, parts, false)
   return fact
 }
 
@@ -199,9 +199,14 @@ function partsOf(fact: Fact): FactParts {
   }
 }
 
-function seal(fact: Fact, parts: FactParts): void {
+/** `forSubclass`: its own fields come after, so that the object stays open for them; what makes the fact does not. */
+function seal(fact: Fact, parts: FactParts, forSubclass: boolean): void {
   Object.assign(fact, parts, { createdAtMicros: microsFromAnyUnit(parts.wireCreatedAt) })
-  Object.freeze(fact)
+  if (!forSubclass) {
+    Object.freeze(fact)
+    return
+  }
+  for (const name of Object.keys(fact)) Object.defineProperty(fact, name, { writable: false, configurable: false })
 }
 
 function buildParts(input: FactInput, options: FactOptions, problems: string[]): FactParts {

@@ -100,6 +100,14 @@ describe('prepareEmission', () => {
     ])
   })
 
+  it('refuses a hole in an array, with its place', () => {
+    // biome-ignore lint/suspicious/noSparseArray: this is what a list with an element left out looks like.
+    const holed = [input, , input] as FactInput[]
+    expect(problemsOf(() => prepareEmission(holed, { prefix: 'shop' }))).toEqual([
+      expect.stringMatching(/^facts\[1\]: the fact is undefined/),
+    ])
+  })
+
   it('refuses a prefix of the environment that no topic can have', () => {
     vi.stubEnv('FACTLIB_PREFIX', 'a/b')
     expect(problemsOf(() => prepareEmission(input))).toEqual([expect.stringMatching(/^prefix has characters/)])

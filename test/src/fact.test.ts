@@ -265,6 +265,22 @@ describe('a fact is fixed', () => {
     }).toThrow(TypeError)
   })
 
+  it('of a subclass too, which may have fields of its own', () => {
+    class OrderCreated extends Fact {
+      readonly note: string = 'own'
+      constructor(orderId: string) {
+        super({ ...base, aggregateId: orderId, prefix: 'shop' })
+      }
+    }
+    const fact = new OrderCreated('o-2')
+    expect(fact).toMatchObject({ aggregateId: 'o-2', note: 'own' })
+    expect(decodeFact(encodeFact(fact))).toMatchObject({ id: fact.id, aggregateId: 'o-2' })
+    for (const name of Object.keys(new Fact(base))) {
+      expect(() => Object.assign(fact, { [name]: 'x' }), name).toThrow(TypeError)
+    }
+    expect(fact.withPrefix('warehouse')).toMatchObject({ id: fact.id, prefix: 'warehouse' })
+  })
+
   it('under another prefix too: id, created-at, trace and bytes stay', () => {
     const fact = new Fact({ ...base, prefix: 'shop', trace: { traceId: 't', spanId: 's', metadata: {} } })
     const other = fact.withPrefix('warehouse')
