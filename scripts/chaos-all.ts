@@ -8,17 +8,27 @@ import type { ReliabilityRow } from '../test/support/chaos-verdict.ts'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DOCUMENT = join(ROOT, 'docs', 'reliability.md')
 
+const NAMED = { project: 'chaos', files: [] } as const
+const RUNS = [
+  { postgres: 18, client: 'kafkajs', ...NAMED },
+  { postgres: 18, client: 'platformatic', ...NAMED },
+  { postgres: 15, client: 'kafkajs', ...NAMED },
+  { postgres: 14, client: 'kafkajs', ...NAMED },
+  { postgres: 18, client: 'kafkajs', project: 'extended', files: ['test/relay/exactly-once.e2e.test.ts'] },
+] as const
+
 /** Runs everything, and writes docs/reliability.md; resolves to the exit code. */
 export async function runAll({ minutes }: { readonly minutes: number }): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'factlib-chaos-'))
   const results = join(folder, 'rows.jsonl')
   let failed = false
   try {
-    for (const postgres of [14, 15, 18])
+    for (const { postgres, client, project, files } of RUNS)
       if (
-        run(['node_modules/vitest/vitest.mjs', 'run', '--project', 'servers', 'test/chaos'], {
+        run(['node_modules/vitest/vitest.mjs', 'run', '--project', project, ...files], {
           FACTLIB_CHAOS_RESULTS: results,
           FACTLIB_CHAOS_POSTGRES: String(postgres),
+          FACTLIB_CHAOS_CLIENT: client,
           FACTLIB_CHAOS_MINUTES: String(minutes),
           FACTLIB_CHAOS_LONG: '1',
         }) !== 0
@@ -45,6 +55,7 @@ export function reliabilityDocument(rows: readonly ReliabilityRow[], date: Date)
       `| ${[
         row.scenario,
         row.postgres,
+        row.client,
         row.brokers,
         row.facts.toLocaleString('en'),
         row.faults,
@@ -68,10 +79,11 @@ of \`test/chaos\`.
   key against its commit order. **changed**: not the emitted bytes, or a duplicate that differs from its first delivery. All must be 0.
 - **duplicates** come from what was not confirmed at a fault, with the same id and bytes.
 - **recovery**: from the end of the fault to the next fact in Kafka, the longest of the case, seconds.
+- **Exactly once**: read by a consumer that reads committed records only; there duplicates must be 0 too.
 - Besides, each status frame was read on the wire: none confirmed a transaction before Kafka had all of its facts.
 
-| scenario | PostgreSQL | brokers | facts | faults | lost | phantom | reordered | changed | duplicates | recovery (s) |
-|---|---|---|---|---|---|---|---|---|---|---|
+| scenario | PostgreSQL | client | brokers | facts | faults | lost | phantom | reordered | changed | duplicates | recovery (s) |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 ${lines.join('\n')}
 `
 }

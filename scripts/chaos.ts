@@ -1,8 +1,9 @@
-// `npm run chaos -- --minutes 5 --seed 7 [--brokers 3] [--postgres 15]`: random faults on real servers, as often again by its seed;
-// ends with a table, and with exit code 1 when anything was lost, invented, reordered or changed.
+// `npm run chaos -- --minutes 5 --seed 7 [--brokers 3] [--postgres 15] [--client platformatic] [--exactly-once]`: random faults on
+// real servers, as often again by its seed; ends with a table, and with exit code 1 when anything was lost, invented, reordered or
+// changed (with --exactly-once: or came twice).
 //
-// `npm run chaos -- --all [--minutes 5]`: every scenario of test/chaos at full length on PostgreSQL 14, 15 and 18, random faults on
-// one and three brokers, and docs/reliability.md from it.
+// `npm run chaos -- --all [--minutes 5]`: every scenario of test/chaos at full length on PostgreSQL 14, 15 and 18 and on each Kafka
+// client, random faults on one and three brokers, exactly once, and docs/reliability.md from it.
 import { parseArgs } from 'node:util'
 import { startChaosServers } from '../test/support/chaos.ts'
 import { runChaos } from '../test/support/chaos-run.ts'
@@ -17,9 +18,13 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     brokers: { type: 'string', default: '1' },
     postgres: { type: 'string', default: '18' },
+    client: { type: 'string', default: 'kafkajs' },
+    'exactly-once': { type: 'boolean', default: false },
     all: { type: 'boolean', default: false },
   },
 })
+process.env['FACTLIB_CHAOS_CLIENT'] = values.client
+const exactlyOnce = values['exactly-once']
 const minutes = positive('minutes', values.minutes)
 const seed = values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : positive('seed', values.seed)
 
@@ -31,14 +36,16 @@ process.exit()
 async function runOne(): Promise<number> {
   const brokers = values.brokers === '3' ? 3 : 1
   const postgresVersion = positive('postgres', values.postgres) as PostgresVersion
-  console.log(`seed ${seed}, ${minutes} min, PostgreSQL ${postgresVersion}, ${brokers} broker(s)`)
+  const what = `${brokers} broker(s), ${values.client}${exactlyOnce ? ', exactly once' : ''}`
+  console.log(`seed ${seed}, ${minutes} min, PostgreSQL ${postgresVersion}, ${what}`)
   try {
     const servers = await startChaosServers({ postgresVersion, brokers })
-    const result = await runChaos({ servers, seed, minutes, say: (line) => console.log(line) })
+    const result = await runChaos({ servers, seed, minutes, exactlyOnce, say: (line) => console.log(line) })
     const { examples, frameProblems, deaths, recoveryMs, ...counts } = result
     console.log(formatTable([{ seed, ...counts, recoverySeconds: ((recoveryMs ?? 0) / 1_000).toFixed(1) }]))
     for (const line of [...examples, ...frameProblems.slice(0, 10), ...deaths]) console.log(line)
-    return isClean(result) && frameProblems.length === 0 && deaths.length === 0 ? 0 : 1
+    const clean = isClean(result) && (!exactlyOnce || result.duplicates === 0)
+    return clean && frameProblems.length === 0 && deaths.length === 0 ? 0 : 1
   } catch (error) {
     console.error(`seed ${seed}: ${(error as Error).message}`)
     return 1

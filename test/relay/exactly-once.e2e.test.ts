@@ -4,8 +4,8 @@ import { silentLogger } from '../../relay/observer.ts'
 import { type ChaosServers, type RelayProcess, startChaosServers } from '../support/chaos.ts'
 import type { Fault } from '../support/checker.ts'
 import { registerCleanup } from '../support/cleanup.ts'
+import { createExactlyOnceBench, recovered } from '../support/exactly-once-bench.ts'
 import { waitFor } from '../support/wait.ts'
-import { createExactlyOnceBench, recovered } from './exactly-once-bench.ts'
 
 // EXACTLY_ONCE=true: a consumer that reads committed sees each committed fact once, in order, whatever dies.
 

@@ -9,6 +9,7 @@ import {
 } from './chaos.ts'
 import { type PlannedFault, planFaults } from './chaos-plan.ts'
 import type { CheckResult, Fault } from './checker.ts'
+import { createExactlyOnceBench } from './exactly-once-bench.ts'
 import { waitFor } from './wait.ts'
 
 export interface ChaosRunOptions {
@@ -16,6 +17,8 @@ export interface ChaosRunOptions {
   readonly seed: number
   readonly minutes: number
   readonly factsPerSecond?: number
+  /** The relays write in Kafka transactions, and a duplicate is a failure too. Default false. */
+  readonly exactlyOnce?: boolean
   /** A line for each fault. */
   readonly say?: (line: string) => void
 }
@@ -36,11 +39,12 @@ const RELAYS = 2
  * Two relays on one slot under load, and one fault of the seed's plan after another; the next begins when facts come again.
  *
  * @example const result = await runChaos({ servers, seed: 1, minutes: 2 })
- * @throws when facts do not come again within 40 s of the end of a fault
+ * @throws when facts do not come again within 40 s of the end of a fault; the message names the fault
  */
 export async function runChaos(options: ChaosRunOptions): Promise<ChaosRunResult> {
   const { servers, seed, minutes, say = () => {} } = options
-  const bench = await createChaosBench(servers, { databaseSettings: { wal_sender_timeout: '5s' } })
+  const createBench = options.exactlyOnce ? createExactlyOnceBench : createChaosBench
+  const bench = await createBench(servers, { databaseSettings: { wal_sender_timeout: '5s' } })
   const run = new ChaosRun(bench, servers)
   await run.start()
   const load = bench.startLoad({ factsPerSecond: options.factsPerSecond ?? 400 })

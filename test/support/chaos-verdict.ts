@@ -1,6 +1,6 @@
 import { appendFileSync } from 'node:fs'
 import { expect } from 'vitest'
-import { type ChaosBench, chaosPostgresVersion, readTruth } from './chaos.ts'
+import { type ChaosBench, chaosClient, chaosPostgresVersion, readTruth } from './chaos.ts'
 import { type CheckResult, type Fault, isClean } from './checker.ts'
 import type { Load } from './load.ts'
 
@@ -8,6 +8,7 @@ import type { Load } from './load.ts'
 export interface ReliabilityRow extends CheckResult {
   readonly scenario: string
   readonly postgres: number
+  readonly client: string
   readonly brokers: number
   readonly faults: number
 }
@@ -42,7 +43,7 @@ export async function reachVerdict(
   if (confirmed) await bench.whenAllConfirmed()
   await checker.read()
   const result = checker.judge({ truth, faults, optional: load?.optional ?? new Set() })
-  report({ scenario, postgres: chaosPostgresVersion(), brokers, ...result, faults: faults.length })
+  report({ scenario, brokers, ...result, faults: faults.length })
   expect(result, result.examples.join('\n')).toMatchObject({ lost: 0, phantom: 0, reordered: 0, changed: 0 })
   expect(isClean(result)).toBe(true)
   expect(watch.problems).toEqual([])
@@ -54,7 +55,8 @@ export async function reachVerdict(
 }
 
 /** A line for whoever collects them: `npm run chaos -- --all`. */
-export function report(row: ReliabilityRow): void {
+export function report(row: Omit<ReliabilityRow, 'postgres' | 'client'>): void {
   const file = process.env['FACTLIB_CHAOS_RESULTS']
-  if (file) appendFileSync(file, `${JSON.stringify(row)}\n`)
+  const whole: ReliabilityRow = { ...row, postgres: chaosPostgresVersion(), client: chaosClient() }
+  if (file) appendFileSync(file, `${JSON.stringify(whole)}\n`)
 }

@@ -6,6 +6,7 @@ import { registerCleanup } from './cleanup.ts'
 import { createDatabase, type TestDatabase } from './database.ts'
 import { createTopics, type NewTopic, uniquePrefix } from './kafka.ts'
 import { createTruth, type LOAD_TYPES, type Load, type LoadOptions, loadTopics, readTruth, startLoad } from './load.ts'
+import { findNode24 } from './node24.ts'
 import { type ProcessExit, ROOT, startProcess, type TestProcess } from './process.ts'
 import { startProxy, type TestProxy } from './proxy.ts'
 import { type KafkaCluster, startKafka } from './services/kafka.ts'
@@ -41,6 +42,7 @@ export interface ChaosServerOptions {
 export async function startChaosServers(options: ChaosServerOptions = {}): Promise<ChaosServers> {
   const version = options.postgresVersion ?? chaosPostgresVersion()
   const kafkaProxies: TestProxy[] = []
+  if (chaosClient() === 'platformatic') node = await findNode24()
   const started = await Promise.allSettled([
     startPostgres({ version, name: 'chaos', settings: options.postgresSettings ?? {} }),
     startKafka({
@@ -196,12 +198,22 @@ export async function createChaosBench(servers: ChaosServers, options: ChaosBenc
   }
 }
 
-/** The command itself, from its source. `FACTLIB_CHAOS_NODE` names another Node.js for it. */
+/** The Kafka client of every relay of a run: FACTLIB_CHAOS_CLIENT, else kafkajs. */
+export function chaosClient(): 'kafkajs' | 'platformatic' {
+  const given = process.env['FACTLIB_CHAOS_CLIENT'] || 'kafkajs'
+  if (given !== 'kafkajs' && given !== 'platformatic')
+    throw new Error(`FACTLIB_CHAOS_CLIENT must be kafkajs or platformatic, but is "${given}"`)
+  return given
+}
+
+/** Where platformatic is asked for: a Node.js that it runs on. */
+let node = process.execPath
+
+/** The command itself, from its source. */
 export function startRelay(env: Readonly<Record<string, string>>): RelayProcess {
-  const node = process.env['FACTLIB_CHAOS_NODE'] || process.execPath
   const child = startProcess(node, ['--import', 'tsx', 'relay/cli/main.ts', 'run'], {
     cwd: ROOT,
-    env: { HTTP_HOST: '127.0.0.1', WAL_HEALTH_PORT: '0', METRICS_PORT: '0', ...env },
+    env: { HTTP_HOST: '127.0.0.1', WAL_HEALTH_PORT: '0', METRICS_PORT: '0', KAFKA_CLIENT: chaosClient(), ...env },
   })
   const ports = () =>
     child

@@ -5,12 +5,12 @@ import {
   type ChaosServers,
   createChaosBench,
   type RelayProcess,
-} from '../support/chaos.ts'
-import { reachVerdict } from '../support/chaos-verdict.ts'
-import { Checker, type CheckResult, type Fault } from '../support/checker.ts'
-import { registerCleanup } from '../support/cleanup.ts'
-import { createTopics } from '../support/kafka.ts'
-import type { Load } from '../support/load.ts'
+} from './chaos.ts'
+import { reachVerdict } from './chaos-verdict.ts'
+import { Checker, type CheckResult, type Fault } from './checker.ts'
+import { registerCleanup } from './cleanup.ts'
+import { createTopics } from './kafka.ts'
+import type { Load } from './load.ts'
 
 /** A chaos bench whose relays write in transactions, and whose checker reads what is committed. */
 export interface ExactlyOnceBench extends ChaosBench {
