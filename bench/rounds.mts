@@ -1,0 +1,63 @@
+// What the scripts of this folder share: rounds in shuffled order, medians, ratios paired within a round, the machine.
+import { execFile } from 'node:child_process'
+import { existsSync, writeFileSync } from 'node:fs'
+import { cpus, loadavg, totalmem } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+export const root = fileURLToPath(new URL('..', import.meta.url))
+
+export function shuffled<T>(list: readonly T[]): T[] {
+  return list
+    .map((one) => ({ one, order: Math.random() }))
+    .sort((a, b) => a.order - b.order)
+    .map(({ one }) => one)
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  if (sorted.length % 2 === 1) return sorted[middle] as number
+  return sorted.length === 0 ? Number.NaN : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
+}
+
+/** Median of `one / other`, each pair from the same round. */
+export function pairedRatio(one: readonly number[], other: readonly number[]): number {
+  return median(one.map((value, round) => value / (other[round] ?? Number.NaN)))
+}
+
+/** `Intel Xeon …, 2 cores, 24 GB, Linux, 2026-01-31`: a figure without it says nothing. */
+export function machine(): string {
+  const [cpu] = cpus()
+  const gigabytes = Math.round(totalmem() / 2 ** 30)
+  return `${cpu?.model.trim() || process.arch}, ${cpus().length} cores, ${gigabytes} GB, ${process.platform}, ${new Date().toISOString().slice(0, 10)}`
+}
+
+export function load(): string {
+  return loadavg()
+    .map((value) => value.toFixed(1))
+    .join(' ')
+}
+
+export function writeJson(file: string | undefined, content: object): void {
+  if (file) writeFileSync(file, `${JSON.stringify({ machine: machine(), ...content }, undefined, 2)}\n`)
+}
+
+/** Builds the package as it is published, beside the tree's own `dist`; returns the path of its `relay.js`. */
+export async function buildRelay(): Promise<string> {
+  const folder = `${root}node_modules/.cache/factlib-bench`
+  await promisify(execFile)(process.execPath, [`${root}node_modules/tsup/dist/cli-default.js`, '--no-dts'], {
+    cwd: root,
+    env: { ...process.env, FACTLIB_BUILD_DIR: folder },
+  })
+  return `${folder}/relay.js`
+}
+
+/** PostgreSQL's own client: `PG_RECVLOGICAL`, beside the launcher's server, or Debian's; undefined where there is none. */
+export function findPgRecvlogical(): string | undefined {
+  const places = [
+    process.env['PG_RECVLOGICAL'],
+    ...[18, 17, 16, 15, 14].map((version) => `/usr/lib/postgresql/${version}/bin/pg_recvlogical`),
+  ]
+  return places.find((place) => place && existsSync(place))
+}
