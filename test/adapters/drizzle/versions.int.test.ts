@@ -7,6 +7,7 @@ import { createSafetyEvidence } from '../../contracts/safety-evidence.ts'
 import { describeTransactionSafety, type SafetyEvidence } from '../../contracts/transaction-safety.ts'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
 import { installFixture } from '../../support/fixtures.ts'
+import { describeBrokenDrizzle } from './drizzle-broken.ts'
 import { type Db, drizzleUnderTest } from './drizzle-under-test.ts'
 
 const VERSION = '1.0.0-rc.5'
@@ -49,6 +50,20 @@ it(`is ${VERSION}`, () => {
 })
 
 for (const [driver, open] of Object.entries(drivers)) {
+  describe(`drizzle ${VERSION}, ${driver}, broken on purpose`, () => {
+    let db: Db
+    let other: Db
+    beforeAll(() => {
+      db = open()
+      other = open()
+    })
+    describeBrokenDrizzle(driver, () => ({
+      adapter: drizzleOfFixture(driver, db, false, other),
+      db,
+      other,
+      evidence,
+    }))
+  })
   for (const guarded of [false, true]) {
     describe(`drizzle ${VERSION}, ${driver}, guarded ${guarded}`, () => {
       let opened: Db

@@ -1,22 +1,10 @@
-import type { Sequelize, Transaction } from 'sequelize'
-import { afterAll, beforeAll, describe, it } from 'vitest'
-import { emitWith } from '../../../src/emitter.ts'
+import type { Sequelize } from 'sequelize'
+import { afterAll, beforeAll, describe } from 'vitest'
 import { createSafetyEvidence } from '../../contracts/safety-evidence.ts'
-import {
-  type AdapterUnderTest,
-  describeTransactionSafety,
-  provesUnsafe,
-  type SafetyEvidence,
-  type SafetyRowName,
-} from '../../contracts/transaction-safety.ts'
+import { describeTransactionSafety, type SafetyEvidence } from '../../contracts/transaction-safety.ts'
 import { createDatabase } from '../../support/database.ts'
-import {
-  emitFact,
-  openSequelize,
-  sequelizeUnderTest,
-  sequelizeWithClsUnderTest,
-  useCls,
-} from './sequelize-under-test.ts'
+import { describeBrokenSequelize } from './sequelize-broken.ts'
+import { openSequelize, sequelizeUnderTest, sequelizeWithClsUnderTest, useCls } from './sequelize-under-test.ts'
 
 let sequelize: Sequelize
 /** The same database through a pool of its own, for the broken adapters. */
@@ -58,58 +46,8 @@ describe('with CLS', () => {
   }))
 })
 
-type Emit = AdapterUnderTest<Transaction>['emit']
-
-/** What an adapter could do wrong, and the rows that notice. */
-const broken: Record<string, { readonly emit: () => Emit; readonly rows: readonly SafetyRowName[] }> = {
-  'another pool': {
-    emit: () => (_transaction, emission) => other.transaction((own) => emitFact(other, emission, { transaction: own })),
-    rows: [
-      'a committed fact has the transaction id of its row',
-      'a thrown error leaves neither row nor fact',
-      'a caught and rethrown database error leaves neither row nor fact',
-      'a rolled back savepoint leaves neither row nor fact, and the rest is kept',
-      'a released savepoint keeps row and fact',
-      'a released savepoint of a rolled back transaction leaves neither',
-      'a committed transaction takes no more facts',
-      'a rolled back transaction takes no more facts',
-      'an aborted transaction takes no fact',
-      'parallel transactions keep their own facts',
-    ],
-  },
-  'no transaction': {
-    emit: () => (_transaction, emission) =>
-      emitWith({ execute: ({ text, values }) => other.query(text, { bind: [...values] }) }, emission, {
-        prefix: 'shop',
-      }),
-    rows: [
-      'a committed fact has the transaction id of its row',
-      'a thrown error leaves neither row nor fact',
-      'a rolled back savepoint leaves neither row nor fact, and the rest is kept',
-      'a committed transaction takes no more facts',
-      'an aborted transaction takes no fact',
-    ],
-  },
-  'after the commit': {
-    emit: () => async (transaction, emission) => {
-      transaction.afterCommit(async () => {
-        await other.transaction((own) => emitFact(other, emission, { transaction: own }))
-      })
-      return Array.isArray(emission) ? [] : 'later'
-    },
-    rows: [
-      'a committed fact has the transaction id of its row',
-      'many facts in one call come in order, with their ids',
-    ],
-  },
-}
-
-describe('the contract notices an adapter that emits', () => {
-  for (const [name, { emit, rows }] of Object.entries(broken)) {
-    describe(`in ${name}`, () => {
-      it.each(rows)('%s', async (row) => {
-        await provesUnsafe(row, { ...sequelizeUnderTest(name, sequelize), emit: emit() }, evidence)
-      })
-    })
-  }
-})
+describeBrokenSequelize('sequelize 6', () => ({
+  adapter: sequelizeUnderTest('sequelize 6', sequelize),
+  other,
+  evidence,
+}))

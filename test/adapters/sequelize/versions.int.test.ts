@@ -8,6 +8,7 @@ import { createSafetyEvidence } from '../../contracts/safety-evidence.ts'
 import { describeTransactionSafety, type SafetyEvidence } from '../../contracts/transaction-safety.ts'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
 import { installFixture } from '../../support/fixtures.ts'
+import { describeBrokenSequelize } from './sequelize-broken.ts'
 import { emitFact, sequelizeUnderTest } from './sequelize-under-test.ts'
 
 const VERSION = '7.0.0-alpha.48'
@@ -88,6 +89,12 @@ function unmanagedNested(instance: Sequelize, other: Sequelize): ReturnType<type
     otherPoolTransaction: (body) => other.transaction(body),
   }
 }
+
+describeBrokenSequelize('sequelize 7', () => ({
+  adapter: unmanagedNested(instances.main, instances.other),
+  other: instances.other,
+  evidence,
+}))
 
 describe('sequelize 7', () => {
   it('has no models: installing them says so', () => {
