@@ -47,7 +47,7 @@ export class StallGuard {
 
   /** Cheap: asked before every request. */
   get isFresh(): boolean {
-    return this.#checking === undefined && !this.#stalled()
+    return !this.#stalled()
   }
 
   /** Resolves when the slot was found to be ours, or when `onLost` was called. */
