@@ -51,6 +51,12 @@ export async function startProxy(target?: ProxyTarget, tap?: () => ProxyTap): Pr
   return proxy
 }
 
+/** A reset; a socket that is still connecting would wait with it until it is connected. */
+function reset(socket: Socket): void {
+  if (socket.connecting) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
 class TcpProxy implements TestProxy {
   target: ProxyTarget | undefined
   delayMs = 0
@@ -86,7 +92,7 @@ class TcpProxy implements TestProxy {
   }
 
   cut(): void {
-    for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy()
+    for (const pair of this.#pairs) for (const socket of pair) reset(socket)
   }
 
   cutAfter(bytes: number, direction: Direction): void {
@@ -122,10 +128,11 @@ class TcpProxy implements TestProxy {
     for (const socket of pair) {
       socket.setNoDelay(true)
       socket.on('error', () => {})
-      // One end gone, the other follows: with a reset, unless it was told in good order.
+      // One end gone, the other follows: with a reset, unless it was told in good order. Then it may stay half open as
+      // long as it likes, and is still ours to cut.
       socket.on('close', (failed) => {
-        this.#pairs.delete(pair)
-        for (const end of pair) if (failed) end.resetAndDestroy()
+        if (failed) for (const end of pair) reset(end)
+        if (pair.every(({ destroyed }) => destroyed)) this.#pairs.delete(pair)
       })
     }
     const tap = this.#tap?.()
@@ -140,7 +147,7 @@ class TcpProxy implements TestProxy {
         const pass = (): void => {
           if (this.#held[direction]) {
             // What a sender that has died meanwhile had sent is lost in a black hole: nobody sends it again.
-            this.#onRelease.push(() => (from.destroyed ? to.resetAndDestroy() : pass()))
+            this.#onRelease.push(() => (from.destroyed ? reset(to) : pass()))
             return
           }
           const cutAt = this.#cutAt
