@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describeBrokenAdapters } from '../../contracts/broken-adapters.ts'
 import { createSafetyEvidence } from '../../contracts/safety-evidence.ts'
 import { describeTransactionSafety, type SafetyEvidence } from '../../contracts/transaction-safety.ts'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
 import { installFixture } from '../../support/fixtures.ts'
-import { describeBrokenDrizzle } from './drizzle-broken.ts'
 import { type Db, drizzleUnderTest } from './drizzle-under-test.ts'
 
 const VERSION = '1.0.0-rc.5'
@@ -57,11 +57,10 @@ for (const [driver, open] of Object.entries(drivers)) {
       db = open()
       other = open()
     })
-    describeBrokenDrizzle(driver, () => ({
+    describeBrokenAdapters(`drizzle ${VERSION}, ${driver}`, () => ({
       adapter: drizzleOfFixture(driver, db, false, other),
-      db,
-      other,
       evidence,
+      database,
     }))
   })
   for (const guarded of [false, true]) {

@@ -6,6 +6,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { emitFact, executorOf } from '../../../examples/kysely/kysely-executor.ts'
 import { decodeFact } from '../../../src/envelope/decode.ts'
+import { describeBrokenAdapters } from '../../contracts/broken-adapters.ts'
 import { adapterOf, describeSqlExecutor, type LibraryUnderTest } from '../../contracts/executor.ts'
 import { createSafetyEvidence } from '../../contracts/safety-evidence.ts'
 import { provesUnsafe, type SafetyEvidence } from '../../contracts/transaction-safety.ts'
@@ -68,6 +69,8 @@ describeSqlExecutor('kysely', () => ({ library: kyselyUnderTest(), evidence }), 
   version: '0.28.18',
   way: 'the example on the port',
 })
+
+describeBrokenAdapters('kysely', () => ({ adapter: adapterOf(kyselyUnderTest()), evidence, database }))
 
 it('refuses the base client before anything is sent', async () => {
   const fact = { prefix: 'shop', aggregateType: 'customer', aggregateId: 1, eventType: 'x' }

@@ -1,6 +1,7 @@
 import { beforeAll } from 'vitest'
 import { createEmitter } from '../../../adapters/prisma/index.ts'
 import type { PrismaClient } from '../../../prisma/generated-client/client.ts'
+import { describeBrokenAdapters } from '../../contracts/broken-adapters.ts'
 import { type AdapterUnderTest, describeTransactionSafety } from '../../contracts/transaction-safety.ts'
 import {
   createShop,
@@ -13,7 +14,7 @@ import {
   type Tx,
 } from './prisma-under-test.ts'
 
-/** Runs the transaction contract on one version of Prisma, in every way to emit. `nested`: it has nested transactions. */
+/** Runs the transaction contract on one version of Prisma, in every way to emit, and on adapters that are broken. `nested`: it has nested transactions. */
 export function describePrismaSafety(
   version: string,
   load: () => Promise<(shop: Shop) => PrismaClient>,
@@ -50,6 +51,11 @@ export function describePrismaSafety(
   run('tx.$emitFact', () => extension)
   run('emitFact(tx)', () => plain)
   run('emitFact(tx), extended client', () => plainOnExtended)
+  describeBrokenAdapters(`prisma ${version}`, () => ({
+    adapter: plain,
+    evidence: shop.evidence,
+    database: shop.database,
+  }))
   // From 7.5 on Prisma's own nested transactions are savepoints.
   if (nested) {
     run('tx.$emitFact, nested $transaction', () => ({

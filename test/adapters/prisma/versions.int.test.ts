@@ -6,7 +6,6 @@ import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { describeModels } from './models-contract.ts'
 import { openModelsShop } from './models-shop.ts'
-import { describeBrokenPrisma } from './prisma-broken.ts'
 import { describePrismaSafety } from './prisma-safety.ts'
 import { installPrisma, openPrismaOf, PRISMA_FIXTURES, type PrismaFixture } from './prisma-versions.ts'
 
@@ -14,7 +13,6 @@ for (const fixture of Object.keys(PRISMA_FIXTURES) as PrismaFixture[]) {
   const version = PRISMA_FIXTURES[fixture]
   describeModels(version, async (options) => openModelsShop(await openPrismaOf(fixture), options))
   describePrismaSafety(version, () => openPrismaOf(fixture))
-  describeBrokenPrisma(version, () => openPrismaOf(fixture))
   describe(`types: ${version}`, () => {
     it('the type test holds against its client', { timeout: 180_000 }, async () => {
       const errors = await compileTypeTest(await installPrisma(fixture), (text) => text)

@@ -1,18 +1,19 @@
 import type { Sequelize } from 'sequelize'
 import { afterAll, beforeAll, describe } from 'vitest'
+import { describeBrokenAdapters } from '../../contracts/broken-adapters.ts'
 import { createSafetyEvidence } from '../../contracts/safety-evidence.ts'
 import { describeTransactionSafety, type SafetyEvidence } from '../../contracts/transaction-safety.ts'
-import { createDatabase } from '../../support/database.ts'
-import { describeBrokenSequelize } from './sequelize-broken.ts'
+import { createDatabase, type TestDatabase } from '../../support/database.ts'
 import { openSequelize, sequelizeUnderTest, sequelizeWithClsUnderTest, useCls } from './sequelize-under-test.ts'
 
+let database: TestDatabase
 let sequelize: Sequelize
-/** The same database through a pool of its own, for the broken adapters. */
+/** The same database through a pool of its own. */
 let other: Sequelize
 let evidence: SafetyEvidence
 
 beforeAll(async () => {
-  const database = await createDatabase()
+  database = await createDatabase()
   evidence = await createSafetyEvidence(database)
   sequelize = openSequelize(database.url)
   other = openSequelize(database.url)
@@ -46,8 +47,8 @@ describe('with CLS', () => {
   }))
 })
 
-describeBrokenSequelize('sequelize 6', () => ({
-  adapter: sequelizeUnderTest('sequelize 6', sequelize),
-  other,
+describeBrokenAdapters('sequelize 6', () => ({
+  adapter: sequelizeUnderTest('sequelize 6', sequelize, other),
   evidence,
+  database,
 }))

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import type { Sequelize, Transaction } from 'sequelize'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { checkEmission, installFactlib } from '../../../adapters/sequelize/index.ts'
+import { describeBrokenAdapters } from '../../contracts/broken-adapters.ts'
 import { createSafetyEvidence } from '../../contracts/safety-evidence.ts'
 import { describeTransactionSafety, type SafetyEvidence } from '../../contracts/transaction-safety.ts'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
 import { installFixture } from '../../support/fixtures.ts'
-import { describeBrokenSequelize } from './sequelize-broken.ts'
 import { emitFact, sequelizeUnderTest } from './sequelize-under-test.ts'
 
 const VERSION = '7.0.0-alpha.48'
@@ -90,10 +90,10 @@ function unmanagedNested(instance: Sequelize, other: Sequelize): ReturnType<type
   }
 }
 
-describeBrokenSequelize('sequelize 7', () => ({
+describeBrokenAdapters('sequelize 7', () => ({
   adapter: unmanagedNested(instances.main, instances.other),
-  other: instances.other,
   evidence,
+  database,
 }))
 
 describe('sequelize 7', () => {
