@@ -103,6 +103,16 @@ export class Delivery implements Destination {
     return oldest
   }
 
+  /** Queues of topic-partitions, and those that have something to send. */
+  laneCounts(): { readonly open: number; readonly busy: number } {
+    let [open, busy] = [0, 0]
+    for (const topic of this.#topics.values()) {
+      open += topic.laneCount
+      busy += topic.busyCount
+    }
+    return { open, busy }
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#refreshTimer)

@@ -120,6 +120,11 @@ export class ExactlyOnce implements Destination {
     return { sinceMs: this.#troubleSinceMs, reason: this.#reason }
   }
 
+  /** One queue for all. */
+  laneCounts(): { readonly open: number; readonly busy: number } {
+    return { open: 1, busy: this.#queue.length > 0 ? 1 : 0 }
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     for (const wake of this.#waking) wake()

@@ -49,5 +49,6 @@ export type {
   RelayLogger,
   RelayObserver,
   RelayOutcome,
+  RelayStats,
   Route,
 } from './types.ts'

@@ -1,3 +1,5 @@
+import { HEARTBEAT_PREFIX } from '../src/fact-rules.ts'
+import type { ConfirmationSample } from './confirmation-watch.ts'
 import { createDeferred, type Deferred, withinLimit } from './deferred.ts'
 import type { Destination, Entry } from './entry.ts'
 import { RelayHaltError } from './errors.ts'
@@ -58,6 +60,7 @@ export class Intake implements SourceEvents {
   #finalLsn: Lsn = ZERO_LSN
   /** Messages of the open transaction so far, whatever their prefix: other settings must not renumber them. */
   #messagesInUnit = 0
+  #lastFactEndLsn: Lsn = ZERO_LSN
   #stopped = false
   #stopAtCommit = false
   #drained: Deferred<void> | undefined
@@ -72,6 +75,23 @@ export class Intake implements SourceEvents {
 
   get pendingFacts(): number {
     return this.#ledger?.pendingFacts ?? 0
+  }
+
+  /** For the watch on confirmations; undefined: no stream. */
+  get confirmation(): Omit<ConfirmationSample, 'reportedLsn'> | undefined {
+    const ledger = this.#ledger
+    return (
+      ledger && {
+        lastFactEndLsn: this.#lastFactEndLsn,
+        durableLsn: ledger.confirmableLsn,
+        pendingFacts: ledger.pendingFacts,
+      }
+    )
+  }
+
+  /** When the oldest transaction that waits was committed, microseconds since 1970; undefined: none does, or it is not known. */
+  get oldestCommitMicros(): bigint | undefined {
+    return this.#ledger?.oldestCommitMicros
   }
 
   /** Takes nothing more, from the next message on. */
@@ -128,25 +148,29 @@ export class Intake implements SourceEvents {
     this.#finalLsn = finalLsn
     this.#messagesInUnit = 0
     this.#commitTimeMicros = commitTimeMicros
-    this.#ledger?.begin()
+    this.#ledger?.begin(commitTimeMicros)
   }
 
   onMessage(transactional: boolean, messageLsn: Lsn, prefix: string, content: Buffer): void {
     if (this.#stopped) return
     const ledger = this.#ledger as Ledger
     const indexInUnit = transactional ? this.#messagesInUnit++ : 0
-    const entry = this.#options.accepts(prefix)
-      ? this.#interpret({ transactional, messageLsn, indexInUnit, prefix, content })
-      : undefined
+    const entry =
+      prefix !== HEARTBEAT_PREFIX && this.#options.accepts(prefix)
+        ? this.#interpret({ transactional, messageLsn, indexInUnit, prefix, content })
+        : undefined
     // A malformed fact has stopped the intake: it must not count as something that needs nothing.
     if (this.#stopped) return
     if (entry === undefined) {
+      if (prefix === HEARTBEAT_PREFIX) this.#session?.heartbeat(content)
+      else this.#options.observer.foreign?.()
       if (!transactional) {
         ledger.skipAlone(messageLsn)
         this.#confirm(ledger.confirmableLsn, false)
       }
       return
     }
+    if (!transactional) this.#lastFactEndLsn = messageLsn
     this.#options.observer.consumed(entry.aggregateType, entry.eventType)
     this.#options.window.add(entry.bytes)
     this.#options.destination.push(entry)
@@ -156,6 +180,7 @@ export class Intake implements SourceEvents {
     if (this.#stopped) return
     const ledger = this.#ledger as Ledger
     const hadFacts = ledger.commit(endLsn)
+    if (hadFacts) this.#lastFactEndLsn = endLsn
     this.#confirm(ledger.confirmableLsn, hadFacts)
     if (this.#stopAtCommit) this.stop()
   }

@@ -182,6 +182,14 @@ export class TopicLanes {
     return this.#waiting.length === 0 && this.#lanes.every((lane) => lane.isEmpty)
   }
 
+  get laneCount(): number {
+    return this.#lanes.length
+  }
+
+  get busyCount(): number {
+    return this.#lanes.reduce((count, lane) => (lane.isEmpty ? count : count + 1), 0)
+  }
+
   *troubles(): Iterable<LaneTrouble> {
     if (this.#waiting.length > 0 && this.#lookupSinceMs !== undefined)
       yield { topic: this.topic, partition: undefined, sinceMs: this.#lookupSinceMs, reason: this.#lookupReason }

@@ -10,6 +10,8 @@ export interface LedgerUnit {
   pending: number
   /** Where the unit ends in the WAL; undefined while it is open. */
   endLsn: Lsn | undefined
+  /** Microseconds since 1970; undefined where it is not known. */
+  readonly commitTimeMicros?: bigint | undefined
 }
 
 /** The stream contradicts what PostgreSQL promises; the relay halts and the slot keeps its position. */
@@ -51,6 +53,11 @@ export class Ledger {
     return this.#pendingFacts
   }
 
+  /** When the oldest unit that waits was committed; undefined: none waits, or it is not known. */
+  get oldestCommitMicros(): bigint | undefined {
+    return this.#units[this.#head]?.commitTimeMicros
+  }
+
   /** A Begin was seen and its Commit was not. */
   get isOpen(): boolean {
     return this.#open !== undefined
@@ -61,9 +68,10 @@ export class Ledger {
     return this.#open === undefined && this.#head === this.#units.length
   }
 
-  begin(): void {
+  /** @param commitTimeMicros microseconds since 1970. */
+  begin(commitTimeMicros?: bigint): void {
     if (this.#open) throw new LedgerViolation('Begin inside an open transaction')
-    this.#open = { ledger: this, pending: 0, endLsn: undefined }
+    this.#open = { ledger: this, pending: 0, endLsn: undefined, commitTimeMicros }
   }
 
   /** Registers one fact of the open transaction. */
@@ -94,7 +102,7 @@ export class Ledger {
   /** Registers a non-transactional fact: a unit of its own that ends at its own LSN. */
   addAlone(messageLsn: Lsn): LedgerUnit {
     if (this.#open) throw new LedgerViolation('non-transactional message inside a transaction')
-    const unit: LedgerUnit = { ledger: this, pending: 1, endLsn: undefined }
+    const unit: LedgerUnit = { ledger: this, pending: 1, endLsn: undefined, commitTimeMicros: undefined }
     this.#pendingFacts++
     this.#units.push(unit)
     this.#close(unit, messageLsn)
@@ -103,7 +111,8 @@ export class Ledger {
 
   /** Something that is not for us ended here (a foreign message); it needs nothing to be done. */
   skipAlone(messageLsn: Lsn): void {
-    if (!this.#open) this.#close({ ledger: this, pending: 0, endLsn: undefined }, messageLsn)
+    if (!this.#open)
+      this.#close({ ledger: this, pending: 0, endLsn: undefined, commitTimeMicros: undefined }, messageLsn)
   }
 
   /** `count` facts of the unit are durable. Returns true when `confirmableLsn` moved. */

@@ -88,7 +88,12 @@ export interface SourceDecision {
 const OPERATOR_STATES = /^(28...|42501|3D000)$/
 
 /** What to do about a connection to PostgreSQL that failed or ended, the `attempt`-th in a row; halts are thrown as such. */
-export function decideSourceFault(error: unknown, attempt: number, random: () => number = Math.random): SourceDecision {
+export function decideSourceFault(
+  error: unknown,
+  attempt: number,
+  options: { readonly random?: () => number; readonly wasStreaming?: boolean } = {},
+): SourceDecision {
+  const { random = Math.random, wasStreaming = true } = options
   const code = (error as { code?: unknown } | undefined)?.code
   const type = typeof code === 'string' ? code : 'CONNECTION'
   if (type === 'FACTLIB_SLOT_IN_USE') return { delayMs: 300 + random() * 700, hint: 'standing by', type }
@@ -108,7 +113,9 @@ export function decideSourceFault(error: unknown, attempt: number, random: () =>
   const delayMs = backoffMs(attempt, 100, 10_000)
   return {
     delayMs: delayMs * (0.75 + random() * 0.5),
-    hint: 'the connection to PostgreSQL is gone; connecting again',
+    hint: wasStreaming
+      ? 'the connection to PostgreSQL is gone; connecting again'
+      : 'no connection to PostgreSQL yet; trying again',
     type,
   }
 }

@@ -1,15 +1,17 @@
 import { Delivery } from './delivery.ts'
 import { ExactlyOnce, type ExactlyOnceOptions } from './exactly-once.ts'
+import { type HealthParts, judgeHealth, judgeLiveness, judgeReadiness } from './health.ts'
 import { createKafkajsTransactions } from './kafka/kafkajs-transactions.ts'
 import { openKafkaSink } from './kafka/open-sink.ts'
 import { parseLsn } from './lsn.ts'
 import { silentLogger, silentObserver } from './observer.ts'
-import { backoffMs } from './policy.ts'
 import { interpretMessage, interpretOrDeadLetter, interpretOrForeign } from './record.ts'
 import type { Sink } from './sink/sink.ts'
+import { SinkWatch } from './sink/sink-watch.ts'
 import { SlotReader } from './slot-reader.ts'
 import { createWalSource } from './source/wal/wal-source.ts'
-import type { Relay, RelayHealth, RelayLogger, RelayObserver, RelayOutcome, RelaySettings, Route } from './types.ts'
+import { deliverySeconds, relayStats } from './stats.ts'
+import type { Relay, RelayLogger, RelayObserver, RelayOutcome, RelaySettings, Route } from './types.ts'
 
 // The relay, put together; the only file that knows source, router and sink:
 //
@@ -18,11 +20,6 @@ import type { Relay, RelayHealth, RelayLogger, RelayObserver, RelayOutcome, Rela
 //                          └──────────────── done ──────────────────┘
 //
 // With EXACTLY_ONCE, ExactlyOnce (one queue, Kafka transactions) stands in Delivery's place.
-
-/** Facts that have not got through for this long make the relay unhealthy. */
-const TROUBLE_MS = 10_000
-/** How often Kafka is asked whether it is there, milliseconds. */
-const SINK_CHECK_MS = 5_000
 
 export interface RelayParts {
   readonly routes?: readonly Route[]
@@ -48,7 +45,11 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
     whenMayProduce: () => reader.whenMayProduce(),
   }
   const events: ExactlyOnceOptions['events'] = {
-    onDone: (entries) => reader.done(entries),
+    onDone: (entries) => {
+      const seconds = deliverySeconds(entries[0])
+      if (seconds !== undefined) observer.delivered?.(seconds)
+      reader.done(entries)
+    },
     onDropped: (entries) => reader.dropped(entries),
     onReplaced: (entry, by) => reader.replaced(entry, by),
     onFenced: (error) => reader.yieldSlot(error),
@@ -67,7 +68,16 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
     interpret: interpreter(settings),
     destination: delivery,
   })
-  const sinkWatch = watchSink(sink, logger)
+  const sinkWatch = new SinkWatch(sink, logger)
+
+  const healthParts = (): HealthParts => ({
+    phase: reader.phase,
+    readerTrouble: reader.trouble,
+    deliveryTrouble: delivery.oldestTrouble(),
+    sinkTrouble: sinkWatch.trouble,
+    vitals: reader.stats().vitals,
+    nowMs: clock.nowMs(),
+  })
 
   let closing: Promise<void> | undefined
   const close = () => {
@@ -94,13 +104,10 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
     },
     whenStopped: () => stopped,
     whenFlushed: (lsn) => reader.whenFlushed(parseLsn(lsn)),
-    health(): RelayHealth {
-      if (reader.trouble !== undefined) return { ok: false, reason: reader.trouble }
-      const trouble = delivery.oldestTrouble()
-      if (trouble && clock.nowMs() - trouble.sinceMs > TROUBLE_MS) return { ok: false, reason: trouble.reason }
-      const sinkTrouble = sinkWatch.trouble()
-      return sinkTrouble === undefined ? { ok: true } : { ok: false, reason: sinkTrouble }
-    },
+    health: () => judgeHealth(healthParts()),
+    readiness: () => judgeReadiness(healthParts()),
+    liveness: () => judgeLiveness(healthParts()),
+    stats: () => relayStats(reader, delivery.laneCounts()),
     async [Symbol.asyncDispose]() {
       await this.stop()
     },
@@ -135,38 +142,4 @@ function openDelivery(
 function interpreter({ prefixes, deadLetter }: RelaySettings) {
   if (prefixes.includes('*')) return interpretOrForeign
   return deadLetter?.causes.includes('malformed') ? interpretOrDeadLetter : interpretMessage
-}
-
-/** Connects, goes on trying, and looks now and then: an idle relay whose Kafka is away must not say that it is well. */
-function watchSink(sink: Pick<Sink, 'name' | 'check'>, logger: RelayLogger) {
-  let timer: NodeJS.Timeout | undefined
-  let stopped = false
-  let attempt = 0
-  let problem: string | undefined = 'not connected to Kafka yet'
-
-  async function look(): Promise<void> {
-    try {
-      await sink.check()
-      if (problem !== undefined) logger.info({ sink: sink.name }, 'connected to Kafka')
-      problem = undefined
-      attempt = 0
-    } catch (error) {
-      if (stopped) return
-      attempt++
-      const message = (error as Error).message
-      if (problem === undefined || attempt === 1) logger.warn({ sink: sink.name }, message)
-      problem = message
-    }
-    if (!stopped)
-      timer = setTimeout(look, attempt === 0 ? SINK_CHECK_MS : backoffMs(attempt, 200, SINK_CHECK_MS)).unref()
-  }
-
-  return {
-    start: () => void look(),
-    stop: () => {
-      stopped = true
-      clearTimeout(timer)
-    },
-    trouble: () => problem,
-  }
 }

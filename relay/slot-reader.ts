@@ -1,3 +1,4 @@
+import { ConfirmationWatch } from './confirmation-watch.ts'
 import { createDeferred, type Deferred, delayUnlessAborted } from './deferred.ts'
 import type { Entry } from './entry.ts'
 import { RelayHaltError, SlotInUseError } from './errors.ts'
@@ -6,7 +7,7 @@ import { isOver, type LifecycleEvent, nextPhase, type Phase } from './lifecycle.
 import { formatLsn, type Lsn } from './lsn.ts'
 import { decideSourceFault, EXIT } from './policy.ts'
 import { PositionWatch } from './position-watch.ts'
-import type { Source, SourceSession } from './source/source.ts'
+import type { Source, SourceSession, SourceVitals } from './source/source.ts'
 import { StallGuard } from './stall-guard.ts'
 import type { RelayLogger, RelayObserver, RelayOutcome } from './types.ts'
 import { Window } from './window.ts'
@@ -25,6 +26,18 @@ const SHORT_DRAIN_MS = 5_000
 const PROOF_MS = 2_000
 /** A connection that lived this long was not part of the outage before it. */
 const HEALTHY_MS = 5_000
+const WATCH_MS = 1_000
+
+/** What health and metrics ask. */
+export interface ReaderStats {
+  readonly pendingFacts: number
+  readonly pendingBytes: number
+  /** Microseconds since 1970; undefined: nothing waits, or it is not known. */
+  readonly oldestCommitMicros: bigint | undefined
+  readonly unconfirmedSeconds: number
+  /** Undefined: no stream. */
+  readonly vitals: SourceVitals | undefined
+}
 
 export interface SlotReaderOptions extends Pick<IntakeOptions, 'destination' | 'observer' | 'accepts' | 'interpret'> {
   readonly source: Source
@@ -49,6 +62,8 @@ export class SlotReader {
   #halted: RelayHaltError | undefined
   #stopping: Promise<void> | undefined
   readonly #durable = new PositionWatch()
+  readonly #confirmations = new ConfirmationWatch()
+  #watchTimer: NodeJS.Timeout | undefined
   /** Resolves when there is a session; undefined while there is one. */
   #noSession: Deferred<void> | undefined = createDeferred<void>()
   readonly #stallGuard = new StallGuard(() =>
@@ -81,6 +96,7 @@ export class SlotReader {
   start(): Promise<void> {
     if (this.#phase === 'idle') {
       this.#dispatch('start')
+      this.#watchTimer = setInterval(() => this.#watchConfirmations(), WATCH_MS).unref()
       void this.#run()
     }
     return this.#started.promise
@@ -94,6 +110,17 @@ export class SlotReader {
   /** Never rejects. */
   whenStopped(): Promise<RelayOutcome> {
     return this.#stopped.promise
+  }
+
+  /** Cheap. */
+  stats(): ReaderStats {
+    return {
+      pendingFacts: this.#window.facts,
+      pendingBytes: this.#window.bytes,
+      oldestCommitMicros: this.#intake?.oldestCommitMicros,
+      unconfirmedSeconds: this.#confirmations.ageSeconds(performance.now()),
+      vitals: this.#intake?.session?.vitals,
+    }
   }
 
   /** Resolves when every fact before this position is durable; rejects when the relay ends before. */
@@ -175,11 +202,23 @@ export class SlotReader {
     if (isOver(this.#phase)) return
     this.#dispatch(event)
     this.#end(outcome)
-    if (!outcome.error) this.#options.logger.info({}, 'stopped')
+    if (!outcome.error) this.#options.logger.info({ exitCode: outcome.exitCode }, 'stopped')
+  }
+
+  /** Says it when facts stay unconfirmed. A lost connection does not make them younger; another relay's they are not ours. */
+  #watchConfirmations(): void {
+    const { confirmation, session } = this.#intake ?? {}
+    if (this.#phase === 'standby') this.#confirmations.clear()
+    if (!confirmation || !session) return
+    const { reportedLsn } = session.vitals
+    const warning = this.#confirmations.sample(performance.now(), { ...confirmation, reportedLsn })
+    const fields = { slot: this.#options.slot, pending: this.#window.facts, windowIsFull: this.#window.isFull }
+    if (warning !== undefined) this.#options.logger.warn(fields, warning)
   }
 
   /** Tells whoever waits. */
   #end(outcome: RelayOutcome): void {
+    clearInterval(this.#watchTimer)
     this.#started.reject(outcome.error ?? new Error('the relay was stopped before it started'))
     this.#durable.end(outcome.error ?? new Error('the relay was stopped'))
     this.#stopped.resolve(outcome)
@@ -240,7 +279,7 @@ export class SlotReader {
   /** Says what happened and returns how long to wait, milliseconds. */
   #onLost(error: unknown, attempt: number): number {
     const { slot, logger, observer } = this.#options
-    const decision = decideSourceFault(error, attempt)
+    const decision = decideSourceFault(error, attempt, { wasStreaming: this.#phase === 'streaming' })
     if (error instanceof SlotInUseError) {
       if (this.#phase !== 'standby') logger.info({ slot }, 'another relay holds the slot; standing by')
       this.#dispatch('slotInUse')

@@ -71,6 +71,8 @@ export interface RelaySettings {
   readonly slotFailover: boolean
   /** The operator's word: go on although facts may be missing between what was confirmed and what the slot has. */
   readonly acceptGap: boolean
+  /** Milliseconds between heartbeats through the slot; 0: none. */
+  readonly heartbeatMs: number
   readonly kafka: KafkaTarget
   /** Facts received but not yet durable: reading pauses above these. */
   readonly windowFacts: number
@@ -132,9 +134,38 @@ export interface RelayObserver {
   produceFailed(topic: string, errorType: string): void
   replicationError(slot: string, errorType: string): void
   deadLettered?(cause: string, topic: string): void
+  /** A message of another prefix, or under `*` one that is no fact, was passed over. */
+  foreign?(): void
+  /** Seconds from the commit of a fact until it was acknowledged; of one fact in each request. */
+  delivered?(seconds: number): void
 }
 
 export type RelayHealth = { readonly ok: true } | { readonly ok: false; readonly reason: string }
+
+/** Where a relay stands. */
+export interface RelayStats {
+  readonly phase: Relay['phase']
+  /** Facts received and not yet durable, and their bytes in memory. */
+  readonly pendingFacts: number
+  readonly pendingBytes: number
+  /** Queues of topic-partitions; `busy`: with something to send. */
+  readonly lanes: { readonly open: number; readonly busy: number }
+  /** How long the oldest fact has waited to be confirmed to PostgreSQL; 0: none waits. */
+  readonly unconfirmedSeconds: number
+  /** Age of the oldest committed transaction that is not durable in Kafka; 0: none waits. Absent: no stream. */
+  readonly behindSeconds?: number
+  /** What the last heartbeat took through the slot. Absent: none came back yet, or none is sent. */
+  readonly heartbeatSeconds?: number
+  /** The slot as PostgreSQL showed it at the last look, at most some 10 s ago. */
+  readonly slot?: {
+    readonly confirmedLagBytes: number
+    readonly restartLagBytes: number
+    /** What may still be written before PostgreSQL gives the slot up; undefined: no limit. */
+    readonly walBudgetBytes: number | undefined
+    /** How long that lasts at the present rate. */
+    readonly walBudgetSeconds: number | undefined
+  }
+}
 
 /** How the relay ended. `exitCode`: 0 stopped on request; others in relay/policy.ts. */
 export interface RelayOutcome {
@@ -154,6 +185,13 @@ export interface Relay extends AsyncDisposable {
    * told soon after. Rejects when the relay ends before.
    */
   whenFlushed(lsn: string): Promise<void>
+  /** Whether facts get through; also true for a relay that stands by. */
   health(): RelayHealth
+  /** The same, and whether the heartbeat comes back through the slot. For `/readyz`. */
+  readiness(): RelayHealth
+  /** Whether this process makes progress: false only where a new process would help. For `/livez`. */
+  liveness(): RelayHealth
+  /** Where it stands; cheap, for metrics and displays. */
+  stats(): RelayStats
   readonly phase: 'idle' | 'connecting' | 'streaming' | 'draining' | 'standby' | 'stopped' | 'failed'
 }

@@ -18,6 +18,9 @@ const MAX_TEXT_BYTES = 8_192
 /** In UTF-8 bytes, names and values together; the record repeats them in its headers. */
 const MAX_TRACE_BYTES = 16_384
 
+/** The relay writes its heartbeat under it; no relay produces it. */
+export const HEARTBEAT_PREFIX = 'factlib.heartbeat'
+
 const TOPIC_CHARACTERS_WORDS = "a topic's name may have only letters of a-z and A-Z, digits, '.', '_' and '-'"
 
 export function checkAggregateType(value: unknown, problems: string[]): string {
@@ -75,6 +78,8 @@ export function checkPrefix(value: unknown, problems: string[]): string | undefi
     problems.push(
       `prefix has ${value.length} characters: it, a dot and the aggregate type may have ${TOPIC_MAX_LENGTH}`,
     )
+  } else if (value === HEARTBEAT_PREFIX) {
+    problems.push(`the prefix "${HEARTBEAT_PREFIX}" is the relay's own: facts under it would never be produced`)
   }
   return value
 }

@@ -42,6 +42,8 @@ export async function run(configuration: RelayConfiguration, options: RunOptions
   await using http = await startHttp({
     ...ports,
     health: () => relay?.health() ?? { ok: false, reason: 'starting' },
+    readiness: () => relay?.readiness() ?? { ok: false, reason: 'starting' },
+    liveness: () => relay?.liveness() ?? { ok: true },
     metrics: () => metrics.text(),
     metricsContentType: metrics.contentType,
     names: { host: nameOf('httpHost'), healthPort: nameOf('healthPort'), metricsPort: nameOf('metricsPort') },
@@ -88,8 +90,9 @@ export async function run(configuration: RelayConfiguration, options: RunOptions
   if (isFactlibError(startError, 'FACTLIB_BAD_CONFIGURATION')) throw startError
   const error = outcome.error ?? (stopRequested ? undefined : startError)
   const exitCode = outcome.exitCode === EXIT.stopped && error !== undefined ? EXIT.internal : outcome.exitCode
-  if (error === undefined) logger.info({ exitCode }, 'stopped')
-  else logger.error({ error, exitCode }, error instanceof Error ? error.message : 'the relay failed')
+  // A halt and a stop in good order have been said by the relay itself.
+  if (error !== undefined && error !== outcome.error)
+    logger.error({ error, exitCode }, error instanceof Error ? error.message : 'the relay failed')
   return exitCode
 }
 

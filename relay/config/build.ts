@@ -1,7 +1,7 @@
 /** Parsed option values → `RelaySettings`, with the checks of what options mean together. */
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { isFactlibError } from '../../src/errors.ts'
-import { checkPrefix } from '../../src/fact-rules.ts'
+import { checkPrefix, HEARTBEAT_PREFIX } from '../../src/fact-rules.ts'
 import { DEAD_LETTER_CAUSES, type DeadLetterSettings } from '../dead-letter.ts'
 import type { DatabaseTarget, KafkaTarget, RelaySettings, Route } from '../types.ts'
 import { parseDatabaseUrl } from './database-url.ts'
@@ -47,6 +47,7 @@ export function buildSettings(known: Known, context: BuildContext): RelaySetting
     slotCreate: known.get<RelaySettings['slotCreate']>('slotCreate')!,
     slotFailover: known.get<boolean>('slotFailover')!,
     acceptGap: known.get<boolean>('acceptGap')!,
+    heartbeatMs: known.get<number>('heartbeatMs')!,
     kafka,
     ...(deadLetter === undefined ? {} : { deadLetter }),
     ...(exactlyOnce === undefined ? {} : { exactlyOnce }),
@@ -69,7 +70,8 @@ function checkPrefixes(known: Known, { problems, routes }: BuildContext): readon
     const found: string[] = []
     checkPrefix(prefix, found)
     // A route may give facts of such a prefix a topic of their own; without routes they could never be produced.
-    if (routes.length === 0) problems.push(...found.map((problem) => `${name}: ${problem}`))
+    if (routes.length === 0 || prefix === HEARTBEAT_PREFIX)
+      problems.push(...found.map((problem) => `${name}: ${problem}`))
   }
   return prefixes
 }

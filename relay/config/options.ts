@@ -96,6 +96,18 @@ export const RELAY_OPTIONS = [
     whenToChange:
       'Give it once, after a halt that names a gap and after the missing facts were recovered. Never leave it on.',
   },
+  {
+    key: 'heartbeatMs',
+    env: ['HEARTBEAT_MS'],
+    flag: '--heartbeat-ms',
+    kind: { type: 'integer', min: 0, max: 300_000 },
+    default: '10000',
+    scope: 'relay',
+    group: 'PostgreSQL',
+    docs: 'Milliseconds between heartbeats: a message of about 100 bytes in the WAL that shows that the slot really delivers; none while nobody else writes to the WAL. 0 turns them off.',
+    whenToChange:
+      'Turn it off where a relay must write nothing at all, or where another reader of this database (such as OwlPost) would count the message as a foreign one.',
+  },
   ...KAFKA_OPTIONS,
   {
     key: 'appName',
@@ -182,7 +194,7 @@ export const RELAY_OPTIONS = [
     default: '3001',
     scope: 'process',
     group: 'Operation',
-    docs: 'Port of `/health` (ready: 200 or 503) and `/livez` (alive: 200); 0 takes a free one.',
+    docs: 'Port of `/health` and `/readyz` (facts get through: 200 or 503, with the reason) and `/livez` (the process makes progress); 0 takes a free one.',
     whenToChange: 'When the port is taken. It may equal the metrics port.',
   },
   {

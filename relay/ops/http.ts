@@ -1,8 +1,9 @@
 /**
  * What operators ask the process over HTTP:
  *
- *   /health   200 `OK`, or 503 `Not OK: <reason>`: whether facts get through (readiness)
- *   /livez    200 `OK` as long as the process answers (liveness: restarting a relay does not repair Kafka)
+ *   /health   200 `OK`, or 503 `Not OK: <reason>`: whether facts get through, as OwlPost has it
+ *   /readyz   the same, and the heartbeat comes back through the slot (readiness)
+ *   /livez    200 `OK` while the process makes progress (liveness: restarting a relay does not repair Kafka)
  *   /metrics  Prometheus text 0.0.4
  *
  * Two ports as OwlPost has them, or one server when they are equal. Nothing is ever read from a request but its line.
@@ -20,6 +21,10 @@ export interface HttpOptions {
   /** 0: a free one. Equal to the health port: one server for both. */
   readonly metricsPort: number
   health(): RelayHealth
+  /** Absent: as `health`. */
+  readonly readiness?: () => RelayHealth
+  /** Absent: alive as long as it answers. */
+  readonly liveness?: () => RelayHealth
   metrics(): Promise<string>
   readonly metricsContentType?: string
   /** How the user calls the settings, for messages. */
@@ -59,14 +64,9 @@ const PROMETHEUS_TEXT = 'text/plain; version=0.0.4; charset=utf-8'
 export async function startHttp(options: HttpOptions): Promise<HttpFace> {
   const names = options.names ?? NAMES
   const healthPaths: Record<string, Handler> = {
-    '/health': () => {
-      const health = options.health()
-      // One line: a reason may quote a server.
-      return health.ok
-        ? { status: 200, body: 'OK' }
-        : { status: 503, body: `Not OK: ${health.reason.replace(/\s+/g, ' ').trim()}` }
-    },
-    '/livez': () => ({ status: 200, body: 'OK' }),
+    '/health': () => toAnswer(options.health()),
+    '/readyz': () => toAnswer((options.readiness ?? options.health)()),
+    '/livez': () => toAnswer(options.liveness?.() ?? { ok: true }),
   }
   const metricsPaths: Record<string, Handler> = {
     '/metrics': async () => ({
@@ -100,6 +100,13 @@ export async function startHttp(options: HttpOptions): Promise<HttpFace> {
   return { healthPort: portOf(health), metricsPort: portOf(metrics), close, [Symbol.asyncDispose]: close }
 }
 
+function toAnswer(health: RelayHealth): Answer {
+  // One line: a reason may quote a server.
+  return health.ok
+    ? { status: 200, body: 'OK' }
+    : { status: 503, body: `Not OK: ${health.reason.replace(/\s+/g, ' ').trim()}` }
+}
+
 async function answer(
   paths: Readonly<Record<string, Handler>>,
   request: IncomingMessage,
@@ -116,7 +123,7 @@ async function answer(
     } catch (error) {
       // Not the error itself: it is shown to whoever asks.
       result = {
-        status: path === '/health' ? 503 : 500,
+        status: path === '/metrics' ? 500 : 503,
         body: `Not OK: ${error instanceof Error ? error.name : 'error'} while answering`,
       }
     }

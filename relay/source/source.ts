@@ -48,8 +48,39 @@ export interface SourceSession {
   close(limitMs: number): Promise<void>
   /** Closes at once, because of this error. */
   abandon(error: Error): void
+  /** A message under the heartbeat's prefix came: ours, or another relay's. `content` is valid during the call only. */
+  heartbeat(content: Buffer): void
+  /** What it knows of itself now; cheap. */
+  readonly vitals: SourceVitals
   /** Settles when the session is over: undefined after `close`, else why. Never rejects. */
   readonly whenClosed: Promise<Error | undefined>
+}
+
+/** For health and metrics. Times are monotonic milliseconds. */
+export interface SourceVitals {
+  /** The position of the last status frame. */
+  readonly reportedLsn: Lsn
+  readonly reportedAtMs: number
+  /** Seconds that the last heartbeat took through the slot; undefined: none came back yet, or none is sent. */
+  readonly heartbeatSeconds: number | undefined
+  /** How long the heartbeat under way, or a way to write one, has been missed while nothing else came either; 0: not. */
+  readonly heartbeatOverdueMs: number
+  /** Why, in words; undefined while nothing is overdue. */
+  readonly heartbeatProblem: string | undefined
+  /** The last look at the slot, at most some 10 s old; undefined: not yet. */
+  readonly slot: SlotVitals | undefined
+}
+
+export interface SlotVitals {
+  readonly atMs: number
+  /** WAL between the slot's confirmed position and the end of the WAL. */
+  readonly confirmedLagBytes: number
+  /** WAL that PostgreSQL keeps for the slot. */
+  readonly restartLagBytes: number
+  /** WAL that may still be written before PostgreSQL gives the slot up; undefined: no limit. */
+  readonly walBudgetBytes: number | undefined
+  /** How long that lasts at the present rate, seconds; undefined: no limit, or nothing is written. */
+  readonly walBudgetSeconds: number | undefined
 }
 
 /** Where facts come from. */

@@ -40,17 +40,19 @@ describe('policy', () => {
 
   it('connects to PostgreSQL again within 0.1 to 10 seconds, spread by a quarter', () => {
     const lost = Object.assign(new Error('Connection terminated'), { code: '57P01' })
-    expect(decideSourceFault(lost, 1, () => 0)).toMatchObject({ delayMs: 75, type: '57P01' })
-    expect(decideSourceFault(lost, 1, () => 1).delayMs).toBe(125)
-    expect(decideSourceFault(lost, 50, () => 0.5).delayMs).toBe(10_000)
+    expect(decideSourceFault(lost, 1, { random: () => 0 })).toMatchObject({ delayMs: 75, type: '57P01' })
+    expect(decideSourceFault(lost, 1, { random: () => 1 }).delayMs).toBe(125)
+    expect(decideSourceFault(lost, 50, { random: () => 0.5 }).delayMs).toBe(10_000)
     expect(decideSourceFault(new Error('closed'), 1).type).toBe('CONNECTION')
     expect(decideSourceFault(undefined, 1).type).toBe('CONNECTION')
+    expect(decideSourceFault(lost, 1).hint).toContain('is gone')
+    expect(decideSourceFault(lost, 1, { wasStreaming: false }).hint).toContain('no connection to PostgreSQL yet')
   })
 
   it('asks for a slot in use about once a second for ever: a takeover takes no backoff', () => {
     for (const attempt of [1, 10, 10_000])
       for (const random of [0, 0.5, 1]) {
-        const { delayMs } = decideSourceFault({ code: 'FACTLIB_SLOT_IN_USE' }, attempt, () => random)
+        const { delayMs } = decideSourceFault({ code: 'FACTLIB_SLOT_IN_USE' }, attempt, { random: () => random })
         expect(delayMs).toBeGreaterThanOrEqual(300)
         expect(delayMs).toBeLessThanOrEqual(1_000)
       }

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { HEARTBEAT_PREFIX } from '../../../src/fact-rules.ts'
 import type { Lsn } from '../../lsn.ts'
 import { decodePgoutput } from './pgoutput.ts'
 import type { QueryClient } from './slot-memory.ts'
@@ -43,14 +44,17 @@ export async function peekSlot(
       onBegin: (_finalLsn, micros) => {
         commitTimeMicros = micros
       },
-      onMessage: (transactional, lsn, prefix, content) =>
+      onMessage: (transactional, lsn, prefix, content) => {
+        // A relay's heartbeat is nobody's fact, and not foreign either.
+        if (prefix === HEARTBEAT_PREFIX) return
         messages.push({
           prefix,
           content,
           lsn,
           transactional,
           commitTimeMicros: transactional ? commitTimeMicros : undefined,
-        }),
+        })
+      },
       onCommit: () => {
         commitTimeMicros = undefined
       },

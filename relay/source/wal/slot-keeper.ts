@@ -2,14 +2,16 @@ import type { ClientConfig } from 'pg'
 import type { RelayHaltError } from '../../errors.ts'
 import { formatLsn, type Lsn } from '../../lsn.ts'
 import type { RelayLogger } from '../../types.ts'
+import type { SlotVitals } from '../source.ts'
 import { ConfirmGate } from './confirm-gate.ts'
 import { ControlConnection } from './control.ts'
-import { inspectSlot, judgeSlot, type SlotInspection } from './guardian.ts'
+import { forecastBudget, inspectSlot, judgeSlot, type SlotInspection } from './guardian.ts'
+import { Heartbeat, type HeartbeatState } from './heartbeat.ts'
 import type { PreparedSlot } from './slot.ts'
 import { type RememberedSlot, SlotMemory } from './slot-memory.ts'
 
 // What stands beside the stream: the control connection, the slot's memory, the gate that remembers before it confirms,
-// and the guardian's look every 10 s.
+// the guardian's look every 10 s, and the heartbeat.
 
 const WATCH_MS = 10_000
 /** No right to write, a read-only server, no such table: trying again does not help. */
@@ -21,6 +23,8 @@ export interface SlotKeeperOptions {
   readonly target: ClientConfig
   readonly slot: string
   readonly publication: string
+  /** 0: no heartbeat. */
+  readonly heartbeatMs: number
   readonly logger: RelayLogger
   /** The position may be confirmed now. */
   readonly release: (lsn: Lsn) => void
@@ -35,6 +39,8 @@ export class SlotKeeper {
   #gate: ConfirmGate | undefined
   #watchTimer: NodeJS.Timeout | undefined
   #before: SlotInspection | undefined
+  #vitals: SlotVitals | undefined
+  #heartbeat: Heartbeat | undefined
   readonly #said = new Map<string, number>()
   #closed = false
 
@@ -70,6 +76,20 @@ export class SlotKeeper {
       onFailure: (error) => this.#onWriteFailed(error),
     })
     void this.#look()
+    this.#startHeartbeat()
+  }
+
+  /** Undefined: none is written here. */
+  get heartbeat(): HeartbeatState | undefined {
+    return this.#heartbeat?.state
+  }
+
+  heartbeatReturned(content: Buffer): void {
+    this.#heartbeat?.returned(content)
+  }
+
+  get vitals(): SlotVitals | undefined {
+    return this.#vitals
   }
 
   confirm(lsn: Lsn, hasFacts: boolean): void {
@@ -110,6 +130,7 @@ export class SlotKeeper {
     this.#closed = true
     clearTimeout(this.#watchTimer)
     this.#gate?.close()
+    this.#heartbeat?.close()
     await this.#control.close()
   }
 
@@ -117,6 +138,12 @@ export class SlotKeeper {
     try {
       const now = await inspectSlot(this.#control, this.#options)
       if (this.#closed) return
+      const { restartLagBytes, confirmedLagBytes, atMs } = now
+      this.#vitals = {
+        ...{ atMs, restartLagBytes, confirmedLagBytes },
+        walBudgetBytes: now.slot?.safe_wal_size ?? undefined,
+        walBudgetSeconds: forecastBudget(now, this.#before),
+      }
       for (const finding of judgeSlot(this.#options, now, this.#before)) {
         if (finding.halt) return this.#options.onHalt(finding.halt)
         this.#say(finding.code, finding.message)
@@ -126,6 +153,22 @@ export class SlotKeeper {
       if (!this.#closed) this.#say('guardian', `the slot could not be looked at: ${(error as Error).message}`)
     }
     if (!this.#closed) this.#watchTimer = setTimeout(() => void this.#look(), WATCH_MS).unref()
+  }
+
+  #startHeartbeat(): void {
+    if (this.#options.heartbeatMs === 0 || this.#closed) return
+    this.#heartbeat = new Heartbeat({
+      client: this.#control,
+      everyMs: this.#options.heartbeatMs,
+      onUnable: (error) => {
+        this.#heartbeat = undefined
+        this.#say(
+          'heartbeat',
+          `no heartbeat can be written here (pg_logical_emit_message), so a slot that silently stops delivering is noticed later; HEARTBEAT_MS=0 turns it off: ${error.message}`,
+        )
+      },
+    })
+    this.#heartbeat.start()
   }
 
   #onWriteFailed(error: unknown): 'retry' | 'forgo' {

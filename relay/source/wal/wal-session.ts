@@ -4,7 +4,7 @@ import { RelayHaltError } from '../../errors.ts'
 import { formatLsn, type Lsn, parseLsn, toLsn, ZERO_LSN } from '../../lsn.ts'
 import { EXIT } from '../../policy.ts'
 import type { DatabaseTarget, RelayLogger, RelaySettings } from '../../types.ts'
-import type { SourceEvents, SourceSession } from '../source.ts'
+import type { SourceEvents, SourceSession, SourceVitals } from '../source.ts'
 import { decodePgoutput } from './pgoutput.ts'
 import { type PreparedSlot, prepareSlot, type SimpleQueryClient } from './slot.ts'
 import { SlotKeeper } from './slot-keeper.ts'
@@ -21,7 +21,7 @@ const NO_TIMEOUT_MS = 60_000
 
 export type WalSourceOptions = Pick<
   RelaySettings,
-  'slot' | 'publication' | 'slotCreate' | 'slotFailover' | 'acceptGap'
+  'slot' | 'publication' | 'slotCreate' | 'slotFailover' | 'acceptGap' | 'heartbeatMs'
 > & {
   readonly database: DatabaseTarget
   readonly logger: RelayLogger
@@ -54,6 +54,9 @@ export class WalSession implements SourceSession {
   #over = false
   #paused = false
   #heardMs = performance.now()
+  /** When the stream last brought something, or could again; not keepalives. */
+  #streamedMs = performance.now()
+  #reported = { lsn: ZERO_LSN, atMs: performance.now() }
   #pinged = false
   #onKeepaliveOnce: (() => void) | undefined
 
@@ -173,11 +176,36 @@ export class WalSession implements SourceSession {
     if (!this.#paused) return
     this.#paused = false
     this.#heardMs = performance.now()
+    this.#streamedMs = this.#heardMs
     this.#connection?.stream.resume()
   }
 
   confirm(confirmedLsn: Lsn, hasFacts: boolean): void {
     if (!this.#over && confirmedLsn > this.#confirmedLsn) this.#keeper.confirm(confirmedLsn, hasFacts)
+  }
+
+  heartbeat(content: Buffer): void {
+    this.#keeper.heartbeatReturned(content)
+  }
+
+  get vitals(): SourceVitals {
+    const { sentAtMs, failure, lastSeconds } = this.#keeper.heartbeat ?? {}
+    // A stream that brings facts delivers, however long its queue is; while reading is paused nothing can come.
+    const sinceMs = failure?.sinceMs ?? (sentAtMs === undefined ? undefined : Math.max(sentAtMs, this.#streamedMs))
+    const overdueMs = sinceMs === undefined || this.#paused ? 0 : performance.now() - sinceMs
+    return {
+      reportedLsn: this.#reported.lsn,
+      reportedAtMs: this.#reported.atMs,
+      heartbeatSeconds: lastSeconds,
+      heartbeatOverdueMs: overdueMs,
+      heartbeatProblem:
+        overdueMs === 0
+          ? undefined
+          : failure
+            ? `PostgreSQL takes no heartbeat: ${failure.message}`
+            : `a heartbeat written ${Math.round(overdueMs / 1_000)} s ago has not come back through the slot, nor anything else`,
+      slot: this.#keeper.vitals,
+    }
   }
 
   async holdsSlot(): Promise<boolean> {
@@ -225,6 +253,7 @@ export class WalSession implements SourceSession {
   #onData(data: Buffer): void {
     if (this.#over) return
     this.#heardMs = performance.now()
+    this.#streamedMs = this.#heardMs
     this.#pinged = false
     try {
       decodePgoutput(data, this.#options.events)
@@ -280,7 +309,9 @@ export class WalSession implements SourceSession {
   #send(ping: boolean): void {
     if (this.#over) return
     const lsn = this.#confirmedLsn
-    this.#pacer.sent(performance.now())
+    const nowMs = performance.now()
+    this.#pacer.sent(nowMs)
+    this.#reported = { lsn, atMs: nowMs }
     // acknowledge() sends lsn + 1. Minus one makes it exact: one more would lose the next adjacent commit.
     if (lsn > ZERO_LSN) void this.#service.acknowledge(formatLsn(toLsn(lsn - 1n)), ping)
     this.#schedule()

@@ -67,6 +67,21 @@ describe('/health', () => {
       body: 'Not OK: Kafka does not answer: timeout',
     })
     expect(await ask(healthPort, '/livez')).toMatchObject({ status: 200, body: 'OK' })
+    // Where nobody says otherwise, ready is what healthy is.
+    expect(await ask(healthPort, '/readyz')).toMatchObject({
+      status: 503,
+      body: 'Not OK: Kafka does not answer: timeout',
+    })
+  })
+
+  test('/readyz and /livez have their own reasons', async () => {
+    const { healthPort } = await start({
+      readiness: () => ({ ok: false, reason: 'no heartbeat' }),
+      liveness: () => ({ ok: false, reason: 'no status' }),
+    })
+    expect(await ask(healthPort, '/health')).toMatchObject({ status: 200 })
+    expect(await ask(healthPort, '/readyz')).toMatchObject({ status: 503, body: 'Not OK: no heartbeat' })
+    expect(await ask(healthPort, '/livez')).toMatchObject({ status: 503, body: 'Not OK: no status' })
   })
 
   test('a health check that throws is not OK, and its message is not shown', async () => {
