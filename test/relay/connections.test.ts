@@ -5,7 +5,7 @@ import { type Lsn, toLsn } from '../../relay/lsn.ts'
 import { silentLogger, silentObserver } from '../../relay/observer.ts'
 import { interpretMessage } from '../../relay/record.ts'
 import { SlotReader } from '../../relay/slot-reader.ts'
-import type { SourceEvents, SourceSession } from '../../relay/source/source.ts'
+import type { SourceEvents, SourceSession, SourceVitals } from '../../relay/source/source.ts'
 import { encodeFact, Fact } from '../../src/index.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -29,6 +29,13 @@ class ScriptedSession implements SourceSession {
     this.startLsn = startLsn
   }
 
+  get vitals(): SourceVitals {
+    const reportedLsn = this.confirmed.at(-1) ?? this.startLsn
+    const heartbeat = { heartbeatSeconds: undefined, heartbeatOverdueMs: 0, heartbeatProblem: undefined }
+    return { reportedLsn, reportedAtMs: performance.now(), ...heartbeat, slot: undefined }
+  }
+
+  heartbeat() {}
   pause() {}
   resume() {}
   confirm(lsn: Lsn) {
