@@ -62,6 +62,13 @@ export function causeOfFault(fault: SinkFault): DeadLetterCause {
   return /INVALID_TOPIC/.test(fault.type) ? 'invalid_topic' : 'refused'
 }
 
+/** What a record of these holds beside its value, bytes: UTF-8 at its worst, and a few for each length. */
+export function overheadBytes({ key, headers }: Pick<Entry, 'key' | 'headers'>): number {
+  let bytes = key.length
+  for (const [name, value] of Object.entries(headers)) bytes += 3 * (name.length + value.length) + 10
+  return bytes
+}
+
 /**
  * The entries that stand for a fact in the dead-letter topic: one, or one a part, in order. Only the last settles the
  * fact; the parts have one key, so they lie in one partition and the last is durable after the others.
@@ -106,8 +113,11 @@ export interface StoredDeadLetter {
 export class BlockedKeys {
   /** Topic and key → ids of dead letters that are not resolved. */
   readonly #open = new Map<string, Set<string>>()
+  /** Ids that were requeued or discarded: the same fact delivered once more blocks nothing again. */
+  readonly #resolved = new Set<string>()
 
   block(topic: string, key: Buffer, id: string): void {
+    if (this.#resolved.has(id)) return
     const name = blockName(topic, key)
     const ids = this.#open.get(name)
     if (ids) ids.add(id)
@@ -129,6 +139,7 @@ export class BlockedKeys {
         this.block(topic, key, headers[DEAD_LETTER_HEADERS.id] ?? '')
       return
     }
+    this.#resolved.add(resolved)
     const name = blockName(topic, key)
     const ids = this.#open.get(name)
     ids?.delete(resolved)

@@ -1,5 +1,5 @@
 import { isTopicName } from './config/routes.ts'
-import { BlockedKeys, causeOfFault, type DeadLetterNote, toDeadLetters } from './dead-letter.ts'
+import { BlockedKeys, causeOfFault, type DeadLetterNote, overheadBytes, toDeadLetters } from './dead-letter.ts'
 import type { Destination, DestinationEvents, Entry, SlotStart } from './entry.ts'
 import { HandlerLanes } from './handler-lanes.ts'
 import { type LaneDeps, type LaneTrouble, TopicLanes } from './lanes.ts'
@@ -14,8 +14,8 @@ import type { RelayLogger, RelayObserver, RelaySettings, Route } from './types.t
 const REFRESH_MS = 30_000
 /** A fault that goes on is said again this often, milliseconds. */
 const SAY_AGAIN_MS = 30_000
-/** Room in a dead letter's record for its key, its headers and the batch around it. */
-const DEAD_LETTER_OVERHEAD_BYTES = 20_000
+/** Room in a dead letter's record for headers of its own and the batch around it. */
+const DEAD_LETTER_OVERHEAD_BYTES = 4_000
 /** Also where `sendBytes` leaves less: a part of no bytes would be a fact that is lost. */
 const DEAD_LETTER_PART_BYTES_MIN = 1_024
 
@@ -77,8 +77,10 @@ export class Delivery implements Destination {
     if (entry.deadLetter) this.#toDeadLetter(entry, entry.deadLetter)
     else if (target.handle) this.#handlerLanes(target.handle).push(entry)
     else if (this.#takesCause('invalid_topic') && !isTopicName(target.topic)) {
-      const detail = `"${target.topic}" is not a topic's name: up to 249 letters, digits, ".", "_" and "-"`
-      this.#toDeadLetter(entry, { cause: 'invalid_topic', detail, topic: target.topic, attempts: 0 })
+      // It may be as long as a fact may be.
+      const topic = shortened(target.topic)
+      const detail = `"${topic}" is not a topic's name: up to 249 letters, digits, ".", "_" and "-"`
+      this.#toDeadLetter(entry, { cause: 'invalid_topic', detail, topic, attempts: 0 })
     } else this.#topicLanes(target.topic).push(entry)
   }
 
@@ -228,7 +230,8 @@ export class Delivery implements Destination {
     const { settings, events, logger, observer } = this.#options
     const { topic, keys } = settings.deadLetter as NonNullable<RelaySettings['deadLetter']>
     if (keys === 'block-key' && note.cause !== 'malformed') this.#blocked.block(note.topic, entry.key, entry.id)
-    const partBytes = Math.max(settings.sendBytes - DEAD_LETTER_OVERHEAD_BYTES, DEAD_LETTER_PART_BYTES_MIN)
+    const overhead = DEAD_LETTER_OVERHEAD_BYTES + overheadBytes(entry)
+    const partBytes = Math.max(settings.sendBytes - overhead, DEAD_LETTER_PART_BYTES_MIN)
     const letters = toDeadLetters(entry, note, partBytes)
     events.onReplaced(entry, letters)
     observer.deadLettered?.(note.cause, note.topic)
@@ -317,6 +320,11 @@ export interface DeliveryOptions {
 function isBefore({ transactional, unitLsn }: Entry, confirmedLsn: Lsn): boolean {
   // A transaction's unitLsn is where its commit record begins, which lies before the end that is confirmed.
   return transactional ? unitLsn < confirmedLsn : unitLsn <= confirmedLsn
+}
+
+/** A name for a log or a header. */
+function shortened(name: string): string {
+  return name.length > 300 ? `${name.slice(0, 300)}…` : name
 }
 
 function place(trouble: LaneTrouble): string {

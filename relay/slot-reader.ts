@@ -170,6 +170,8 @@ export class SlotReader {
 
   async #stop(): Promise<void> {
     if (isOver(this.#phase)) return
+    // It is on its way out, with a reason and an exit code of its own.
+    if (this.#halted) return void (await this.whenStopped())
     this.#dispatch('stop')
     // Never started: there is nothing to finish.
     if (isOver(this.#phase)) return this.#end({ exitCode: EXIT.stopped })

@@ -23,6 +23,7 @@ const KIND_BY_CODE: ReadonlyMap<number, SinkFaultKind> = new Map([
   [2, 'retry'],
   [10, 'record'],
   [18, 'record'],
+  [32, 'record'],
   [87, 'record'],
   [17, 'configuration'],
   [29, 'configuration'],

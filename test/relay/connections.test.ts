@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
 import { createDeferred } from '../../relay/deferred.ts'
 import type { Entry } from '../../relay/entry.ts'
+import { RelayHaltError } from '../../relay/errors.ts'
 import { type Lsn, toLsn } from '../../relay/lsn.ts'
 import { silentLogger, silentObserver } from '../../relay/observer.ts'
 import { interpretMessage } from '../../relay/record.ts'
@@ -136,4 +137,18 @@ it('while there is no connection nothing may be produced, and what was not sent 
   await bench.reader.whenMayProduce()
   expect([bench.reader.mayProduce, bench.sessions.length]).toEqual([true, 2])
   await bench.reader.stop()
+})
+
+it('ends with the exit code of its halt, also when it is asked to stop while it drains', async () => {
+  const { reader, sessions, entries } = createBench()
+  await reader.start()
+  sessions[0]?.deliver(0x20n)
+  const error = new RelayHaltError('FACTLIB_SLOT_GONE', 10, 'gone')
+  reader.halt(error)
+  const stopped = reader.stop()
+  await new Promise(setImmediate)
+  reader.done(entries)
+  await stopped
+  expect(await reader.whenStopped()).toEqual({ exitCode: 10, error })
+  expect(reader.phase).toBe('failed')
 })

@@ -138,6 +138,49 @@ it('opens a key again when its dead letters were resolved, and reads nothing whe
   expect([goesOn.reads.length, ...goesOn.sent()]).toEqual([0, 'shop.thing: k'])
 })
 
+it('keeps a key open when its resolved dead letter is delivered once more', async () => {
+  const { delivery, push, sent, store, read } = createBench({})
+  const again = deadLetter('k', 'a')
+  store(
+    again,
+    { key: 'k', headers: { [DEAD_LETTER_HEADERS.topic]: 'shop.thing', [DEAD_LETTER_HEADERS.resolved]: 'a' } },
+    again,
+  )
+  delivery.started(STREAM)
+  await read()
+  await push(entry('k'))
+  expect(sent()).toEqual(['shop.thing: k'])
+})
+
+it('leaves room in a dead letter for a long key and long headers', async () => {
+  const { delivery, sink, push, read } = createBench({ keys: 'continue' })
+  sink.auto = (request) => (request.topic === 'dead' ? request.succeed() : request.fail('record', 'MESSAGE_TOO_LARGE'))
+  delivery.started(STREAM)
+  await read()
+  const key = 'k'.repeat(60_000)
+  await push(
+    entry('k', 'thing.happened', {
+      key: Buffer.from(key),
+      value: Buffer.alloc(900_000),
+      headers: { event_id: 'x', baggage: 'ü'.repeat(30_000) },
+    }),
+  )
+  const parts = sink.requests.filter(({ topic }) => topic === 'dead').flatMap(({ records }) => records)
+  expect(parts.reduce((sum, { value }) => sum + value.length, 0)).toBe(900_000)
+  for (const { value, headers } of parts)
+    expect(value.length + key.length + Buffer.byteLength(JSON.stringify(headers))).toBeLessThan(900_000)
+})
+
+it('names a topic that is as long as a fact in few words', async () => {
+  const { delivery, sink, push, read } = createBench({ keys: 'continue', causes: ['invalid_topic'] })
+  sink.auto = (request) => request.succeed()
+  delivery.started(STREAM)
+  await read()
+  await push(entry('k', 'thing.happened', { aggregateType: 'x'.repeat(500_000) }))
+  const [record] = sink.requests.flatMap(({ records }) => records)
+  expect(JSON.stringify(record?.headers).length).toBeLessThan(2_000)
+})
+
 it("takes no header of a fact's own for one of a dead letter: none can resolve it, or another", async () => {
   const { delivery, sink, push, read } = createBench({})
   sink.auto = (request) => (request.topic === 'dead' ? request.succeed() : request.fail('record', 'MESSAGE_TOO_LARGE'))

@@ -45,15 +45,13 @@ export class ControlConnection implements QueryClient {
 
   async close(): Promise<void> {
     this.#closed = true
-    const opening = this.#client
+    const ended = this.#client?.then((client) => client.end())
     this.#client = undefined
-    try {
-      const client = await opening
-      // Not end(): a server that does not answer must not hold up a stop.
-      await Promise.race([client?.end(), new Promise((resolve) => setTimeout(resolve, 1_000).unref())])
-    } catch {
-      // It was never open.
-    }
+    // It may never have been open.
+    ended?.catch(() => {})
+    // A server that does not answer, neither to this nor to the connection that is being made, must not hold up a stop.
+    const limit = new Promise<void>((resolve) => setTimeout(resolve, 1_000).unref())
+    await Promise.race([ended, limit]).catch(() => {})
   }
 
   async #connect(): Promise<pg.Client> {
