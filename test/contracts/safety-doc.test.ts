@@ -15,6 +15,13 @@ describe('docs/transaction-safety.md', () => {
     expect(emptyCells(results)).toEqual([])
   })
 
+  it.each(['Prisma', 'Drizzle', 'Sequelize', 'pg'] as const)('has the versions of %s that the README names', (orm) => {
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+    const named = new RegExp(`^\\| ${orm} \\|.*\\| ([^|]*) \\|$`, 'm').exec(readme)?.[1]?.split(', ')
+    const proved = results.filter((result) => result.orm === orm).map(({ version }) => version)
+    expect(named).toEqual([...new Set(proved)])
+  })
+
   it('would show an empty cell', () => {
     const [first, ...others] = results
     const rows = Object.fromEntries(Object.entries(first!.rows).slice(1))
