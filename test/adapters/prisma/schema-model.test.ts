@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { readModelFacts } from '../../../adapters/models.ts'
-import { transactionOf } from '../../../adapters/prisma/internals.ts'
+import { type ModelOperation, readModelFacts } from '../../../adapters/models.ts'
+import { inTransaction, modelMethod, transactionOf } from '../../../adapters/prisma/internals.ts'
 import { lockRows } from '../../../adapters/prisma/locked-rows.ts'
 import { refuseNestedWrites } from '../../../adapters/prisma/nested-writes.ts'
 import { readSchema } from '../../../adapters/prisma/schema-model.ts'
@@ -13,7 +13,7 @@ model Account {
   id      String   @id @default("} // {")
   kind    Kind     @unique
   email   String?  @unique // model Other {
-  ownerId Int?
+  ownerId Int? // } is no end
   owner   Person?  @relation("own",
     fields: [ownerId],
     references: [id])
@@ -27,6 +27,13 @@ model Account {
 model Person {
   id      Int      @id
   account Account[] @relation("own")
+  passport Passport? @relation("pass")
+}
+model Passport {
+  shape    Unsupported("point") @id
+  number   Int    @unique
+  holderId Int    @unique
+  holder   Person @relation("pass", fields: [holderId], references: [id])
 }
 model Tag {
   kind     Kind      @id
@@ -59,7 +66,18 @@ const MODELS = {
       relation('tags', 'Tag', 'AccountToTag'),
     ],
   },
-  Person: { dbName: null, fields: [scalar('id'), relation('account', 'Account', 'own')] },
+  Person: {
+    dbName: null,
+    fields: [scalar('id'), relation('account', 'Account', 'own'), relation('passport', 'Passport', 'pass')],
+  },
+  Passport: {
+    fields: [
+      { name: 'shape', kind: 'unsupported', type: 'point' },
+      scalar('number'),
+      scalar('holderId'),
+      relation('holder', 'Person', 'pass'),
+    ],
+  },
   Tag: { fields: [{ name: 'kind', kind: 'enum', type: 'Kind' }, relation('accounts', 'Account', 'AccountToTag')] },
   Pair: { fields: [scalar('a'), scalar('b'), scalar('c')] },
 }
@@ -83,13 +101,17 @@ describe('the schema that a client carries', () => {
     // An enum's names may differ in the database; a null is equal to nothing.
     expect(schema.get('Tag')?.key).toBeUndefined()
     expect(schema.get('Pair')?.key).toEqual(['a', 'b'])
+    // Nor can the client give what it has no type for.
+    expect(schema.get('Passport')?.key).toEqual(['number'])
   })
 
   it('says which side of a relation holds the foreign key', () => {
     const sides = (model: string) =>
       Object.fromEntries([...schema.get(model)!.relations].map(([name, { foreignKey }]) => [name, foreignKey]))
     expect(sides('Account')).toEqual({ owner: 'here', parent: 'here', child: 'there', friends: 'table', tags: 'table' })
-    expect(sides('Person')).toEqual({ account: 'there' })
+    expect(sides('Person')).toEqual({ account: 'there', passport: 'there' })
+    // It cannot become null: another row is never let go in silence.
+    expect(schema.get('Passport')?.relations.get('holder')).toMatchObject({ foreignKey: 'here', mayUnlink: false })
     expect(account.relations.get('owner')).toMatchObject({ fields: ['ownerId'], mayUnlink: false })
     expect(account.relations.get('parent')).toMatchObject({ fields: ['email'], mayUnlink: true })
   })
@@ -106,6 +128,41 @@ describe('the schema that a client carries', () => {
     expect(refuse('Account', { child: { create: { id: '2' } } })).toThrow(UnseenWriteError)
     expect(refuse('Account', { parent: { connect: { id: '2' } } })).toThrow(/Set email itself/)
     expect(refuse('Person', { account: { disconnect: false, set: undefined } })).not.toThrow()
+  })
+
+  it.each([
+    ['created', ['create', 'createMany', 'connectOrCreate', 'upsert']],
+    ['updated', ['upsert', 'update', 'updateMany', 'connect', 'connectOrCreate', 'disconnect', 'set']],
+    ['deleted', ['delete', 'deleteMany']],
+  ] as const satisfies [ModelOperation, string[]][])(
+    'refuses the nested writes that a mapper for %s would not see, and no others',
+    (operation, refused) => {
+      const facts = readModelFacts({ Account: { [operation]: () => undefined } })
+      const all = ['create', 'createMany', 'connectOrCreate', 'upsert', 'update', 'updateMany']
+      const thrown = [...all, 'connect', 'disconnect', 'set', 'delete', 'deleteMany'].filter((write) => {
+        try {
+          refuseNestedWrites(schema, facts, 'Person', 'update', { data: { account: { [write]: {} } } })
+          return false
+        } catch {
+          return true
+        }
+      })
+      expect(thrown.sort()).toEqual([...refused].sort())
+    },
+  )
+
+  it('looks into each row of an array, and each part of an upsert', () => {
+    const facts = readModelFacts({ Account: { created: () => undefined } })
+    const nested = { account: { create: {} } }
+    for (const args of [
+      { data: [{ id: 1 }, nested] },
+      { create: nested, update: {} },
+      { create: {}, update: nested },
+      { data: { passport: { upsert: { create: { holder: { create: nested } }, update: {} } } } },
+      { data: { passport: { upsert: { create: {}, update: { holder: { update: { data: nested } } } } } } },
+    ]) {
+      expect(() => refuseNestedWrites(schema, facts, 'Person', 'x', args)).toThrow(/nested write on Account/)
+    }
   })
 
   it.each([
@@ -127,6 +184,13 @@ describe('the schema that a client carries', () => {
       { _createPrismaPromise: async () => ({ kind: 'other', id: '1' }) },
     ]
     for (const tx of strange) await expect(transactionOf(tx as SendingClient)).rejects.toThrow(UnseenWriteError)
+  })
+
+  it('a promise or a model’s method that is not Prisma’s is refused', () => {
+    const transaction = { kind: 'itx', id: '1' }
+    expect(() => inTransaction(Promise.resolve(1), transaction)).toThrow(UnseenWriteError)
+    const strange = { order: {} } as unknown as SendingClient
+    expect(() => modelMethod(strange, transaction, 'Order', 'findMany')).toThrow(UnseenWriteError)
   })
 
   it('deleteMany of a model without a key is refused before anything is asked', async () => {
