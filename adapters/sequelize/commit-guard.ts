@@ -41,7 +41,7 @@ export async function refuseCommit(
   if ([...withOuter(transaction)].some(({ finished }) => finished === 'rollback')) return
   guardOf(transaction).failure ??= failure
   try {
-    await sequelize.query(ABORT, { transaction, type: 'SELECT', logging: false, retry: { max: 1 } })
+    await sequelize.query(ABORT, { transaction, type: 'SELECT' })
   } catch {
     // That is its purpose.
   }
@@ -84,10 +84,9 @@ function failedIn(transaction: TransactionInternals): Guard | undefined {
 }
 
 async function rollBack(transaction: TransactionInternals): Promise<void> {
-  if (transaction.finished !== undefined) return
   try {
     await transaction.rollback()
   } catch {
-    // The connection is gone, and the transaction with it; the failure is what the caller has to see.
+    // The connection, or the transaction, is gone already; the failure is what the caller has to see.
   }
 }

@@ -149,7 +149,7 @@ async function writeWithFacts(
       `truncate does not say which rows of ${model.name} it deletes, nothing was deleted: use destroy({ where: {} }), or raw SQL to delete them without facts`,
     )
   }
-  const run = async (given: SequelizeTransactionLike, isOwn: boolean): Promise<unknown> => {
+  const run = async (given: SequelizeTransactionLike): Promise<unknown> => {
     // Looked at before the row is written: Sequelize itself would write it into another instance's transaction.
     const transaction = openTransaction(sequelize, given) as TransactionInternals
     const user = given as TransactionInternals
@@ -168,9 +168,9 @@ async function writeWithFacts(
     }
     try {
       const facts = factsOf(installation.facts, write, rows, operationOf)
-      if (facts.length > 0) await emitWith(inTransaction(sequelize, transaction), facts, installation.settings)
+      await emitWith(inTransaction(sequelize, transaction), facts, installation.settings)
     } catch (error) {
-      if (!isOwn) await refuseCommit(sequelize, user, error)
+      await refuseCommit(sequelize, user, error)
       throw error
     }
     if (failure !== undefined) throw failure.error
@@ -180,9 +180,9 @@ async function writeWithFacts(
     | TransactionInternals
     | null
     | undefined
-  if (given) return insideGuard(given, () => run(given, false))
+  if (given) return insideGuard(given, () => run(given))
   const { logging } = options
-  return sequelize.transaction(logging === undefined ? {} : { logging }, (own) => run(own, true))
+  return sequelize.transaction(logging === undefined ? {} : { logging }, run)
 }
 
 function plainOperation({ kind }: SeenWrite): OperationOf {
