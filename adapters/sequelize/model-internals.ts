@@ -30,7 +30,6 @@ export interface WriteOptions {
   readonly updateOnDuplicate?: readonly string[]
   readonly truncate?: boolean
   returning?: unknown
-  mapToModel?: unknown
 }
 
 type Method = (...args: never[]) => unknown

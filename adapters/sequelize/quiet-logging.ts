@@ -7,9 +7,8 @@ type Logging = (...args: unknown[]) => unknown
  */
 export function quietLogging(sequelize: object, text: string): Logging | false {
   const { options } = sequelize as { readonly options?: { readonly logging?: unknown } }
-  // Sequelize's own default is console.log; `true` is its old way to say the same.
-  const given = options !== undefined && Object.hasOwn(options, 'logging') ? options.logging : console.log
-  const log = given === true ? console.log : given
+  // Its own default is console.log, which it also makes of `true`.
+  const log = options !== undefined && Object.hasOwn(options, 'logging') ? options.logging : console.log
   if (typeof log !== 'function') return false
   return (message, ...rest) => {
     const shown = withoutParameters(String(message), text)

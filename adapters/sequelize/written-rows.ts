@@ -83,14 +83,13 @@ export function returningQueryInterface(
   const always = (method: 'insertQuery' | 'bulkInsertQuery' | 'updateQuery' | 'arithmeticQuery', index: number) => ({
     value(...args: unknown[]) {
       const options = args[index] as WriteOptions
-      const { returning, mapToModel } = options
+      const { returning } = options
       // Increments return their row unless they are told not to.
       const wanted = returning === undefined && method === 'arithmeticQuery' ? true : returning
       asked = !wanted ? 'nothing' : Array.isArray(wanted) ? 'some columns' : 'the row'
       options.returning = wanted || true
       const query = (queryGenerator[method] as (...rest: unknown[]) => unknown).apply(generatorForWrite, args)
       options.returning = wanted
-      if (asked === 'nothing') options.mapToModel = mapToModel
       return query
     },
   })

@@ -156,7 +156,7 @@ async function report({ name, emitOneMicros, insertOneMicros, emitTenMicros, ten
     '',
     "A fact against that ORM's own insert of the same fact into an outbox table, in the same transaction; ten facts in one",
     'call against ten calls. Medians, measured in turns in one run: the ratios are what counts, not the microseconds.',
-    '`npx tsx bench/emit/prisma.mts --write` (and the other scripts of `bench/emit`) writes them here.',
+    '`npx tsx bench/emit/all.mts --write` writes them here; each script of `bench/emit` runs alone, too.',
     '',
     ...TABLE,
     ...lines,

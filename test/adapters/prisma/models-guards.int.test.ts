@@ -144,6 +144,63 @@ describe('upsert', () => {
   })
 })
 
+describe('what is done', () => {
+  const withUpdated = () =>
+    shop.base.$extends(
+      factlib({ prefix: 'shop', models: { Order: { updated: (row, change) => factOf(row, change) } } }),
+    )
+  /** Each time that an order's write is tried, as an extension after factlib has it: whether in a transaction. */
+  const watched = (client: ReturnType<typeof withUpdated>) => {
+    const tries: boolean[] = []
+    const extended = client.$extends({
+      query: {
+        order: {
+          $allOperations({ args, query, ...call }) {
+            const { __internalParams: params } = call as { __internalParams?: { transaction?: unknown } }
+            tries.push(params?.transaction !== undefined)
+            return query(args)
+          },
+        },
+      },
+    })
+    return { tries, order: extended.order }
+  }
+
+  it('by an operation without a mapper is Prisma’s own, in no transaction of factlib', async () => {
+    const { tries, order: orders } = watched(withUpdated())
+    const data = order()
+    await orders.create({ data })
+    await orders.update({ where: { id: data.id }, data: { status: 'x' } })
+    expect(tries).toEqual([false, true])
+  })
+
+  it('by an upsert with a mapper for updates alone: its fact', async () => {
+    const data = order()
+    const upsert = { where: { id: data.id }, create: data, update: { status: 'again' } }
+    await withUpdated().order.upsert(upsert)
+    await withUpdated().order.upsert(upsert)
+    expect(await facts()).toEqual([`updated ${data.id}`])
+  })
+
+  it('by a write that is no upsert is tried once, also when its key is there already', async () => {
+    const { tries, order: orders } = watched(prisma as never)
+    const data = order()
+    await shop.base.order.create({ data })
+    await expect(orders.create({ data })).rejects.toMatchObject({ code: 'P2002' })
+    expect(tries).toHaveLength(1)
+  })
+
+  it('by an upsert whose update does not find another row is tried once', async () => {
+    const { tries, order: orders } = watched(withUpdated())
+    const data = order()
+    await shop.base.order.create({ data })
+    const update = { customer: { connect: { id: 'nobody' } } }
+    const upsert = orders.upsert({ where: { id: data.id }, create: data, update } as never)
+    await expect(upsert).rejects.toMatchObject({ code: 'P2025' })
+    expect(tries).toHaveLength(1)
+  })
+})
+
 describe('deleteMany', () => {
   it('on a table that is not the one on the search_path is refused: its rows cannot be locked', async () => {
     const { database } = shop

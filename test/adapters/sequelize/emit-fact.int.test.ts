@@ -8,7 +8,7 @@ import { ConfigurationError, EmitError, InvalidFactError, NotInTransactionError 
 import { Fact, type FactInput } from '../../../src/fact.ts'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
 import { createSlot, type TestSlot } from '../../support/slot.ts'
-import { emitFact, openSequelize, useCls } from './sequelize-under-test.ts'
+import { emitFact, openSequelize, refusedWhileEnding, useCls } from './sequelize-under-test.ts'
 
 const SECRET = 'a-payload-that-nobody-may-read'
 const fact: FactInput = { aggregateType: 'order', aggregateId: 1, eventType: 'order.created', payload: SECRET }
@@ -283,6 +283,11 @@ describe('errors', () => {
     const shown = inspect(error, { depth: 10, showHidden: true, maxStringLength: null })
     expect(shown).not.toContain('parameters')
     expect(shown).not.toContain(Buffer.from(encodeFact(bytes)).toString('base64'))
+  })
+
+  it('the database’s own refusal is told from a transaction that is over', async () => {
+    const error = await refusedWhileEnding(open)
+    expect(error).toMatchObject({ code: 'FACTLIB_EMIT_FAILED', message: expect.stringContaining('25P02') })
   })
 
   it('an invalid fact is told before anything is sent, and the transaction goes on', async () => {

@@ -149,6 +149,9 @@ describe('what a write has changed', () => {
   })
 })
 
+/** Almost as long as PostgreSQL allows: no room for a prefix. */
+const LONG = 'c'.repeat(60)
+
 describe('soft deletes', () => {
   it('of one row at the same moment: it is deleted once', async () => {
     const row = await shop.Order.create({ code: code() })
@@ -187,15 +190,18 @@ describe('soft deletes', () => {
     await holder.rollback()
   })
 
-  it('with a default of its own, and a key in a column of another name', async () => {
+  it('with a default of its own, a key in a column of another name, and columns of long names', async () => {
     await database.query(
-      "CREATE TABLE tickets (ticket_key text PRIMARY KEY, gone timestamptz NOT NULL DEFAULT '1970-01-01 00:00:00+00')",
+      `CREATE TABLE tickets (ticket_key text PRIMARY KEY, ${LONG}_1 text, ${LONG}_2 text,
+        gone timestamptz NOT NULL DEFAULT '1970-01-01 00:00:00+00')`,
     )
     const { sequelize } = open()
     const Ticket = sequelize.define(
       'Ticket',
       {
         key: { type: DataTypes.TEXT, field: 'ticket_key', primaryKey: true },
+        first: { type: DataTypes.TEXT, field: `${LONG}_1` },
+        second: { type: DataTypes.TEXT, field: `${LONG}_2` },
         gone: { type: DataTypes.DATE, defaultValue: new Date(0) },
       },
       { tableName: 'tickets', paranoid: true, deletedAt: 'gone', createdAt: false, updatedAt: false },
@@ -208,17 +214,20 @@ describe('soft deletes', () => {
             aggregateType: 'ticket',
             aggregateId: String(row['key']),
             eventType: `ticket.${operation}`,
+            payload: [row['first'], row['second']] as string[],
           }),
         },
       },
     })
-    const ticket = await Ticket.create({ key: 't-1' })
+    const ticket = await Ticket.create({ key: 't-1', first: '1', second: '2' })
     const set = (gone: Date) => Ticket.update({ gone }, { where: { key: 't-1' }, paranoid: false })
     await ticket.destroy()
     await set(new Date())
     await ticket.restore()
     await set(new Date(0))
-    expect(await types()).toEqual([
+    const emitted = await facts()
+    for (const fact of emitted) expect(fact.json()).toEqual(['1', '2'])
+    expect(emitted.map(({ eventType }) => eventType)).toEqual([
       'ticket.created',
       'ticket.deleted',
       'ticket.updated',

@@ -53,3 +53,22 @@ export function sequelizeWithClsUnderTest(
     emit: (_transaction, emission) => emitFact(sequelize, emission),
   }
 }
+
+/** The error of a fact that the database refuses while its transaction is being rolled back. */
+export async function refusedWhileEnding(open: (options: Options) => Sequelize): Promise<unknown> {
+  let end = () => {}
+  // Sequelize logs a statement right before it sends it.
+  const sequelize = open({ logging: (text) => text.includes('pg_logical_emit_message') && end() })
+  const { startUnmanagedTransaction } = sequelize as { startUnmanagedTransaction?: () => Promise<Transaction> }
+  // Its name in 7.
+  const transaction = await (startUnmanagedTransaction?.call(sequelize) ?? sequelize.transaction())
+  await sequelize.query('SELECT 1 / 0', { transaction }).catch(() => {})
+  let ended: Promise<unknown> = Promise.resolve()
+  end = () => {
+    ended = transaction.rollback()
+  }
+  const fact = { aggregateType: 'customer', aggregateId: 1, eventType: 'x' }
+  const error: unknown = await emitFact(sequelize, fact, { transaction }).catch((reason: unknown) => reason)
+  await ended
+  return error
+}

@@ -9,7 +9,7 @@ import { createSafetyEvidence } from '../../contracts/safety-evidence.ts'
 import { describeTransactionSafety, type SafetyEvidence } from '../../contracts/transaction-safety.ts'
 import { createDatabase, type TestDatabase } from '../../support/database.ts'
 import { installFixture } from '../../support/fixtures.ts'
-import { emitFact, sequelizeUnderTest } from './sequelize-under-test.ts'
+import { emitFact, refusedWhileEnding, sequelizeUnderTest } from './sequelize-under-test.ts'
 
 const VERSION = '7.0.0-alpha.48'
 
@@ -108,6 +108,11 @@ describe('sequelize 7', () => {
       await expect(emitFact(bare, fact, { transaction })).rejects.toMatchObject({ code: 'FACTLIB_NOT_IN_TRANSACTION' })
       await expect(emitFact(bare, fact)).rejects.toMatchObject({ code: 'FACTLIB_NOT_IN_TRANSACTION' })
     })
+  })
+
+  it('tells the database’s own refusal from a transaction that is over', async () => {
+    const error = await refusedWhileEnding((options) => open({ ...options, disableClsTransactions: true }))
+    expect(error).toMatchObject({ code: 'FACTLIB_EMIT_FAILED', message: expect.stringContaining('25P02') })
   })
 
   it('checkEmission asks it', async () => {
