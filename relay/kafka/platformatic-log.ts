@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { SinkError, type SinkRecord, type StoredRecord } from '../sink/sink.ts'
 import type { Connection } from './platformatic-client.ts'
 import type { PlatformaticCluster } from './platformatic-cluster.ts'
@@ -40,8 +41,9 @@ const EARLIEST = -2n
 const IS_CONTROL = 0b100000
 
 /**
- * Whether a batch is in the log of its partition: written by a producer that is gone, whose answer was lost. A batch is
- * written whole or not at all, so its first record tells.
+ * Whether every record of a batch is in the log of its partition: written by a producer that is gone, whose answer was lost.
+ * Not its first one only, although a batch is written whole or not at all: another relay that had the slot meanwhile may have
+ * written the first records in a batch of its own, and died before the others.
  *
  * @param batch.from Offset after the last batch that was acknowledged; undefined: found by the time of the first try.
  * @throws SinkError when the log cannot be read; the batch must not be sent then.
@@ -54,15 +56,33 @@ export async function findInLog(
     readonly sinceMs: number | undefined
   },
 ): Promise<boolean> {
-  const [first] = batch.records
-  if (!first) return true
   const connection = await leaderConnection(place)
   const timestamp = BigInt(Math.max(0, (batch.sinceMs ?? 0) - CLOCK_MARGIN_MS))
   const from = batch.from ?? (await reading(place, () => offsetAt(place, connection, timestamp)))
-  if (from === undefined) return false
-  for await (const { key, value } of readLog(place, connection, from))
-    if (key.equals(first.key) && value.equals(first.value)) return true
-  return false
+  if (from === undefined) return batch.records.length === 0
+  const missing = new Map<string, number>()
+  for (const record of batch.records) {
+    const digest = digestOf(record)
+    missing.set(digest, (missing.get(digest) ?? 0) + 1)
+  }
+  for await (const record of readLog(place, connection, from)) {
+    const digest = digestOf(record)
+    const count = missing.get(digest)
+    if (count === undefined) continue
+    if (count > 1) missing.set(digest, count - 1)
+    else missing.delete(digest)
+    if (missing.size === 0) return true
+  }
+  return missing.size === 0
+}
+
+/** Key, value and headers: two dead letters may have the same bytes, and differ in their ids. */
+function digestOf({ key, value, headers }: Pick<SinkRecord, 'key' | 'value' | 'headers'>): string {
+  return createHash('sha1')
+    .update(`${key.length} ${value.length} ${JSON.stringify(headers)}`)
+    .update(key)
+    .update(value)
+    .digest('base64')
 }
 
 /** Every record of a partition up to its end as it is now. */

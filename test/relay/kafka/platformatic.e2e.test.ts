@@ -144,6 +144,26 @@ if (!nodeRunsPlatformatic()) {
       expect(fixture.logged.filter((line) => line.includes('"found":true'))).toHaveLength(2)
     })
 
+    test('a batch of which another relay has written the first records is not taken for written', async () => {
+      const topic = `${uniquePrefix()}.others`
+      await fixture.createTopic({ topic, replicationFactor: 3 })
+      const sink = await fixture.connectedSink({ brokers: fixture.cluster().listeners.proxied })
+      await sink.send(topic, 0, records(10, 0))
+      const { leader } = await replicasOf(fixture.cluster(), topic)
+      const proxy = fixture.proxies()[leader - 1]!
+      proxy.blackhole(true, 'toServer')
+      const lost = faultOf(sink.send(topic, 0, records(10, 10)))
+      proxy.cut()
+      proxy.blackhole(false)
+      await lost
+      const other = await fixture.connectedSink({ brokers: fixture.cluster().bootstrap })
+      await other.send(topic, 0, records(5, 10))
+      await sink.renew()
+      await fixture.sendUntilDurable(sink, topic, 0, records(10, 10))
+      const found = values(await readTopic(fixture.cluster().bootstrap, topic))
+      expect([...new Set(found)].sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i))
+    })
+
     test('a batch that was never written is sent by the new producer', async () => {
       const topic = `${uniquePrefix()}.unwritten`
       await fixture.createTopic({ topic, replicationFactor: 3 })
