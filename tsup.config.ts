@@ -7,6 +7,7 @@ import { defineConfig } from 'tsup'
 const entry = {
   index: 'src/index.ts',
   sentry: 'src/trace/sentry.ts',
+  metrics: 'src/metrics/index.ts',
   consumer: 'src/consumer/index.ts',
   prisma: 'adapters/prisma/index.ts',
   drizzle: 'adapters/drizzle/index.ts',
@@ -32,7 +33,8 @@ rmSync(shared.outDir, { recursive: true, force: true })
 
 export default defineConfig([
   { ...shared, entry: { ...entry, cli: 'relay/cli/main.ts' }, format: 'esm' },
-  { ...shared, entry, format: 'cjs' },
+  // Shims: the relay finds its package.json by `import.meta.url`.
+  { ...shared, entry, format: 'cjs', shims: true },
   // The types of both in one pass: it is the slow part.
   { ...shared, entry, format: ['esm', 'cjs'], dts: { entry, only: true } },
 ])

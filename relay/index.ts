@@ -40,6 +40,7 @@ export function createRelay(options: RelayOptions): Relay {
 
 export type { RelayOptions } from './config/settings.ts'
 export { RELAY_ERROR_CODES, RelayHaltError, SlotInUseError } from './errors.ts'
+export { createRelayMetrics, type RelayMetrics } from './ops/metrics.ts'
 export { type Sink, SinkError, type SinkFaultKind, type SinkRecord, type StoredRecord } from './sink/sink.ts'
 export { type SubscribedFact, type SubscribeOptions, subscribeToSlot } from './subscribe.ts'
 export type {

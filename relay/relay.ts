@@ -107,7 +107,7 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
     health: () => judgeHealth(healthParts()),
     readiness: () => judgeReadiness(healthParts()),
     liveness: () => judgeLiveness(healthParts()),
-    stats: () => relayStats(reader, delivery.laneCounts()),
+    stats: () => relayStats(reader, delivery.laneCounts(), settings.slot),
     async [Symbol.asyncDispose]() {
       await this.stop()
     },

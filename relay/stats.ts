@@ -7,6 +7,7 @@ import type { RelayStats } from './types.ts'
 export function relayStats(
   reader: { readonly phase: Phase; stats(): ReaderStats },
   lanes: RelayStats['lanes'],
+  slotName: string,
 ): RelayStats {
   const { phase } = reader
   const { pendingFacts, pendingBytes, oldestCommitMicros, unconfirmedSeconds, vitals } = reader.stats()
@@ -14,6 +15,7 @@ export function relayStats(
   const overdueSeconds = (vitals?.heartbeatOverdueMs ?? 0) / 1_000
   return {
     phase,
+    slotName,
     pendingFacts,
     pendingBytes,
     lanes,

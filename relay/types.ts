@@ -145,6 +145,7 @@ export type RelayHealth = { readonly ok: true } | { readonly ok: false; readonly
 /** Where a relay stands. */
 export interface RelayStats {
   readonly phase: Relay['phase']
+  readonly slotName: string
   /** Facts received and not yet durable, and their bytes in memory. */
   readonly pendingFacts: number
   readonly pendingBytes: number

@@ -8,12 +8,25 @@ import { channel } from 'node:diagnostics_channel'
 /** One emission (of one fact, or of an array in one round trip), on the channel `factlib:emit`. */
 export interface EmitEvent {
   readonly phase: 'start' | 'end' | 'error'
-  readonly facts: readonly { readonly aggregateType: string; readonly eventType: string }[]
+  /** The same object from the start of an emission to its end. */
+  readonly emission: object
+  readonly facts: readonly EmittedFact[]
   readonly count: number
   /** Seconds since the start; 0 at the start. */
   readonly seconds: number
   /** The `EmitError`, in the phase `error`. */
   readonly error?: Error
+}
+
+/** What is told of a fact: never its payload, nor its aggregate's id. */
+export interface EmittedFact {
+  readonly id: string
+  readonly aggregateType: string
+  readonly eventType: string
+  /** Where the relay produces it, unless a route says otherwise: `${prefix}.${aggregateType}`. */
+  readonly topic: string
+  /** Of the envelope. */
+  readonly bytes: number
 }
 
 /** A trace source threw, or gave something that is no trace, on the channel `factlib:trace-failed`. */
@@ -23,6 +36,11 @@ export interface TraceFailedEvent {
 
 const emitChannel = channel('factlib:emit')
 const traceFailedChannel = channel('factlib:trace-failed')
+
+/** Whether anybody listens; an emission is put into words only then. */
+export function isEmitHeard(): boolean {
+  return emitChannel.hasSubscribers
+}
 
 export function publishEmit(event: EmitEvent): void {
   emitChannel.publish(event)

@@ -1,5 +1,5 @@
 import { currentDefaults } from './config.ts'
-import { publishEmit } from './diagnostics.ts'
+import { isEmitHeard, publishEmit } from './diagnostics.ts'
 import { encodeFact } from './envelope/encode.ts'
 import { EmitError, InvalidFactError, isFactlibError } from './errors.ts'
 import type { SqlExecutor } from './executor.ts'
@@ -28,6 +28,8 @@ export interface EmitterOptions {
 /** Everything that there is to do for an emission, before anything is done. */
 export interface PreparedEmission<Result extends string | string[] = string | string[]> {
   readonly facts: readonly Fact[]
+  /** Of each fact, in their order: what the statement carries. */
+  readonly messages: readonly Message[]
   /** Undefined for an empty array: nothing is to be sent, the emission resolves to `[]`. */
   readonly statement: Statement | undefined
   /** The fact's id, or the ids in the order of the array. */
@@ -57,7 +59,8 @@ export function prepareEmission(
     const problems: string[] = []
     const prepared = prepareOne(input, options, limits, problems)
     if (prepared === undefined) throw new InvalidFactError(problems)
-    return { facts: [prepared.fact], statement: emitOneStatement(prepared.message), result: prepared.fact.id }
+    const { fact, message } = prepared
+    return { facts: [fact], messages: [message], statement: emitOneStatement(message), result: fact.id }
   }
   const problems: string[] = []
   const facts: Fact[] = []
@@ -78,7 +81,7 @@ export function prepareEmission(
   }
   if (problems.length > 0) throw new InvalidFactError(problems)
   const statement = messages.length === 0 ? undefined : emitManyStatement(messages)
-  return { facts, statement, result: facts.map((fact) => fact.id) }
+  return { facts, messages, statement, result: facts.map((fact) => fact.id) }
 }
 
 /**
@@ -109,23 +112,37 @@ export async function runEmission<Result extends string | string[]>(
   executor: SqlExecutor,
   prepared: PreparedEmission<Result>,
 ): Promise<Result> {
-  const { facts, statement, result } = prepared
+  const { statement, result } = prepared
   if (statement === undefined) return result
+  if (isEmitHeard()) await toldOf(prepared, () => executor.execute(statement))
+  else
+    await executor.execute(statement).catch((cause: unknown) => {
+      throw emitFailure(prepared.facts, cause)
+    })
+  return result
+}
+
+/** Executes, and tells `factlib:emit` of the start and of the end. */
+async function toldOf({ facts, messages }: PreparedEmission, execute: () => Promise<unknown>): Promise<void> {
   const told = {
-    facts: facts.map(({ aggregateType, eventType }) => ({ aggregateType, eventType })),
+    emission: {},
+    facts: facts.map(({ id, aggregateType, eventType }, index) => {
+      const { prefix, content } = messages[index] as Message
+      return { id, aggregateType, eventType, topic: `${prefix}.${aggregateType}`, bytes: content.byteLength }
+    }),
     count: facts.length,
   }
   const startedMs = performance.now()
+  const seconds = () => (performance.now() - startedMs) / 1_000
   publishEmit({ phase: 'start', ...told, seconds: 0 })
   try {
-    await executor.execute(statement)
+    await execute()
   } catch (cause) {
     const error = emitFailure(facts, cause)
-    publishEmit({ phase: 'error', ...told, seconds: (performance.now() - startedMs) / 1000, error })
+    publishEmit({ phase: 'error', ...told, seconds: seconds(), error })
     throw error
   }
-  publishEmit({ phase: 'end', ...told, seconds: (performance.now() - startedMs) / 1000 })
-  return result
+  publishEmit({ phase: 'end', ...told, seconds: seconds() })
 }
 
 /**

@@ -20,7 +20,7 @@ export {
   type Defaults,
   resetConfiguration,
 } from './config.ts'
-export type { EmitEvent, TraceFailedEvent } from './diagnostics.ts'
+export type { EmitEvent, EmittedFact, TraceFailedEvent } from './diagnostics.ts'
 export {
   type Emittable,
   type EmitterOptions,
@@ -56,5 +56,5 @@ export {
   type UnknownField,
 } from './fact.ts'
 export { createFactId, isFactId } from './fact-id.ts'
-export type { Statement } from './statements.ts'
+export type { Message, Statement } from './statements.ts'
 export { NO_TRACE, type Trace, type TraceSource } from './trace/trace.ts'

@@ -1,11 +1,11 @@
 import { Command } from 'commander'
 import { ConfigurationError } from '../../src/errors.ts'
+import { packageVersion } from '../package-version.ts'
 import { checkConfig } from './check-config.ts'
 import { addOperatorCommands } from './commands.ts'
 import { loadConfiguration } from './load-configuration.ts'
 import { settingsHelp } from './settings-help.ts'
 import { createTerminal } from './terminal.ts'
-import { packageVersion } from './version.ts'
 import { withSettings } from './with-settings.ts'
 
 /**

@@ -5,11 +5,11 @@ import type { RelayConfiguration } from '../config/settings.ts'
 import { startHttp } from '../ops/http.ts'
 import { createLogger } from '../ops/logger.ts'
 import { createRelayMetrics } from '../ops/metrics.ts'
+import { packageVersion } from '../package-version.ts'
 import { EXIT } from '../policy.ts'
 import { createRelayFromSettings } from '../relay.ts'
 import type { Relay, RelayLogger } from '../types.ts'
 import { createLiveView } from './live-view.ts'
-import { packageVersion } from './version.ts'
 
 /** What a stop may take beyond the drain before the process ends by itself. */
 const STOP_MARGIN_MS = 5_000
@@ -51,6 +51,7 @@ export async function run(configuration: RelayConfiguration, options: RunOptions
   const observer = live === undefined ? metrics.observer : live.observe(metrics.observer)
   const running = createRelayFromSettings(settings, { routes, logger, observer })
   relay = running
+  metrics.watch(running)
   live?.start(running)
   // Before the first line of the log: whoever waits for it may send a signal at once.
   let stopRequested = false

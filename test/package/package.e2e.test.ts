@@ -19,7 +19,9 @@ import {
 
 const ENTRIES = [
   'factlib',
-  ...['consumer', 'drizzle', 'pg', 'prisma', 'relay', 'sentry', 'sequelize'].map((name) => `factlib/${name}`),
+  ...['consumer', 'drizzle', 'metrics', 'pg', 'prisma', 'relay', 'sentry', 'sequelize'].map(
+    (name) => `factlib/${name}`,
+  ),
 ]
 /** All but the relay: what a service loads that only emits, or only consumes. */
 const LIGHT_ENTRIES = ENTRIES.filter((entry) => entry !== 'factlib/relay')

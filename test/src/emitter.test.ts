@@ -50,7 +50,7 @@ describe('prepareEmission', () => {
   })
 
   it('has nothing to send for an empty array', () => {
-    expect(prepareEmission([])).toEqual({ facts: [], statement: undefined, result: [] })
+    expect(prepareEmission([])).toEqual({ facts: [], messages: [], statement: undefined, result: [] })
   })
 
   it('takes the prefix of the fact, of the emitter, of configure, of the environment, in this order', () => {
@@ -179,7 +179,18 @@ describe('emitWith', () => {
       ['start', 2],
       ['end', 2],
     ])
-    expect(told[1]!.facts).toEqual([{ aggregateType: 'order', eventType: 'order.created' }])
+    expect(told[1]!.facts).toEqual([
+      {
+        id: fact.id,
+        aggregateType: 'order',
+        eventType: 'order.created',
+        topic: 'shop.order',
+        bytes: expect.any(Number),
+      },
+    ])
+    expect(told[1]!.facts[0]!.bytes).toBe(encodeFact(fact).byteLength)
+    expect(told[1]!.emission).toBe(told[0]!.emission)
+    expect(told[2]!.emission).not.toBe(told[0]!.emission)
     expect(told[1]!.seconds).toBeGreaterThan(0)
     expect(JSON.stringify(told)).not.toContain('total')
   })
