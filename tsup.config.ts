@@ -7,6 +7,7 @@ import { defineConfig } from 'tsup'
 const entry = {
   index: 'src/index.ts',
   sentry: 'src/trace/sentry.ts',
+  otel: 'src/trace/otel.ts',
   metrics: 'src/metrics/index.ts',
   consumer: 'src/consumer/index.ts',
   prisma: 'adapters/prisma/index.ts',

@@ -33,11 +33,13 @@ export function createRelay(options: RelayOptions): Relay {
   return createRelayFromSettings(parseRelayOptions(options), {
     ...(options.routes ? { routes: options.routes } : {}),
     ...(options.sink ? { sink: options.sink } : {}),
+    ...(options.tracer ? { tracer: options.tracer } : {}),
     ...(options.logger ? { logger: options.logger } : {}),
     ...(options.observer ? { observer: options.observer } : {}),
   })
 }
 
+export type { EmittingSpan, ProduceRequest, ProduceTracer } from '../src/trace/produce-trace.ts'
 export type { RelayOptions } from './config/settings.ts'
 export { RELAY_ERROR_CODES, RelayHaltError, SlotInUseError } from './errors.ts'
 export { createRelayMetrics, type RelayMetrics } from './ops/metrics.ts'

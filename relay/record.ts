@@ -129,3 +129,20 @@ export function interpretOrForeign(message: IncomingMessage): Entry | undefined 
     throw error
   }
 }
+
+/** The same entry, with the W3C header made of its trace where the emitter gave none. */
+export function withTraceparent<E extends Entry | undefined>(interpret: (message: IncomingMessage) => E) {
+  return (message: IncomingMessage): E => {
+    const entry = interpret(message)
+    const headers = entry?.headers as Record<string, string> | undefined
+    const { trace_id: traceId = '', span_id: spanId = '' } = headers ?? {}
+    if (
+      headers &&
+      headers['traceparent'] === undefined &&
+      /^[0-9a-f]{32}$/.test(traceId) &&
+      /^[0-9a-f]{16}$/.test(spanId)
+    )
+      headers['traceparent'] = `00-${traceId}-${spanId}-${headers['is_sampled'] === '1' ? '01' : '00'}`
+    return entry
+  }
+}

@@ -1,3 +1,4 @@
+import type { ProduceTracer } from '../src/trace/produce-trace.ts'
 import { Delivery } from './delivery.ts'
 import { ExactlyOnce, type ExactlyOnceOptions } from './exactly-once.ts'
 import { type HealthParts, judgeHealth, judgeLiveness, judgeReadiness } from './health.ts'
@@ -5,9 +6,10 @@ import { createKafkajsTransactions } from './kafka/kafkajs-transactions.ts'
 import { openKafkaSink } from './kafka/open-sink.ts'
 import { parseLsn } from './lsn.ts'
 import { silentLogger, silentObserver } from './observer.ts'
-import { interpretMessage, interpretOrDeadLetter, interpretOrForeign } from './record.ts'
+import { interpretMessage, interpretOrDeadLetter, interpretOrForeign, withTraceparent } from './record.ts'
 import type { Sink } from './sink/sink.ts'
 import { SinkWatch } from './sink/sink-watch.ts'
+import { traceSink } from './sink/traced-sink.ts'
 import { SlotReader } from './slot-reader.ts'
 import { createWalSource } from './source/wal/wal-source.ts'
 import { deliverySeconds, relayStats } from './stats.ts'
@@ -27,6 +29,8 @@ export interface RelayParts {
   readonly observer?: RelayObserver
   /** Instead of Kafka, from the settings. The relay closes it. */
   readonly sink?: Sink
+  /** Traces each produce request; not with EXACTLY_ONCE. */
+  readonly tracer?: ProduceTracer
 }
 
 /** The relay from complete settings; see `createRelay` in index.ts for the public form. */
@@ -55,7 +59,7 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
     onFenced: (error) => reader.yieldSlot(error),
     onHalt: (error) => reader.halt(error),
   }
-  const { sink, delivery, open } = openDelivery(parts.sink, { settings, routes, logger, observer, clock, hold, events })
+  const { sink, delivery, open } = openDelivery(parts, { settings, routes, logger, observer, clock, hold, events })
   const reader: SlotReader = new SlotReader({
     source: createWalSource({ ...settings, logger }),
     slot: settings.slot,
@@ -118,7 +122,7 @@ type DeliveryParts = Omit<ExactlyOnceOptions, 'sink' | 'settings' | 'delay'> & {
 
 /** Lanes, at least once; or one queue in transactions, exactly once. The sink is closed with the delivery. */
 function openDelivery(
-  given: Sink | undefined,
+  { sink: given, tracer }: Pick<RelayParts, 'sink' | 'tracer'>,
   parts: DeliveryParts,
 ): {
   readonly sink: Pick<Sink, 'name' | 'check'>
@@ -128,18 +132,23 @@ function openDelivery(
   const { settings, logger } = parts
   const { exactlyOnce } = settings
   const target = settings.kafka
-  if (given) return { sink: given, delivery: new Delivery({ ...parts, sink: given }), open: async () => {} }
+  const traced = <S extends Sink>(sink: S): S => (tracer ? traceSink(sink, tracer) : sink)
+  if (given) return { sink: given, delivery: new Delivery({ ...parts, sink: traced(given) }), open: async () => {} }
   if (exactlyOnce) {
     const sink = createKafkajsTransactions({ target, logger })
     const delivery = new ExactlyOnce({ ...parts, settings: { ...settings, exactlyOnce }, sink })
     return { sink, delivery, open: () => sink.open() }
   }
   const sink = openKafkaSink({ target, logger })
-  return { sink, delivery: new Delivery({ ...parts, sink }), open: () => sink.open() }
+  return { sink, delivery: new Delivery({ ...parts, sink: traced(sink) }), open: () => sink.open() }
 }
 
 /** What to make of a message that cannot be read: foreign under `*`, else a dead letter, else a halt. */
-function interpreter({ prefixes, deadLetter }: RelaySettings) {
-  if (prefixes.includes('*')) return interpretOrForeign
-  return deadLetter?.causes.includes('malformed') ? interpretOrDeadLetter : interpretMessage
+function interpreter({ prefixes, deadLetter, traceparentHeader }: RelaySettings) {
+  const interpret = prefixes.includes('*')
+    ? interpretOrForeign
+    : deadLetter?.causes.includes('malformed')
+      ? interpretOrDeadLetter
+      : interpretMessage
+  return traceparentHeader ? withTraceparent(interpret) : interpret
 }

@@ -84,6 +84,8 @@ export interface RelaySettings {
   readonly deadLetter?: DeadLetterSettings
   /** Experimental: facts and their position in Kafka transactions; absent: at least once. */
   readonly exactlyOnce?: { readonly topic: string }
+  /** Records get a `traceparent` header made of their trace, where the emitter gave none. */
+  readonly traceparentHeader: boolean
   /** Milliseconds that SIGTERM waits for the window to drain. */
   readonly drainTimeoutMs: number
 }

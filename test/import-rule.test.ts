@@ -23,6 +23,7 @@ const COMPOSE = ['relay/relay.ts', 'relay/cli/run.ts']
 const LIGHT_ENTRIES = [
   'src/index.ts',
   'src/trace/sentry.ts',
+  'src/trace/otel.ts',
   'src/metrics/index.ts',
   'src/consumer/index.ts',
   'adapters/prisma/index.ts',

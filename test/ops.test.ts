@@ -7,17 +7,14 @@ import { EMIT_METRICS } from '../src/metrics/emit-metrics.ts'
 
 // What operators load into Prometheus and Grafana: each expression parses, and names metrics that exist, with their labels.
 
-const METRICS: ReadonlyMap<string, readonly string[]> = new Map(
-  [...Object.values(RELAY_METRICS), ...Object.values(EMIT_METRICS)].flatMap(({ name, type, labels }) =>
-    type === 'histogram'
-      ? [
-          [`${name}_bucket`, [...labels, 'le']] as const,
-          [`${name}_sum`, labels] as const,
-          [`${name}_count`, labels] as const,
-        ]
-      : [[name, labels] as const],
-  ),
-)
+const METRICS = new Map<string, readonly string[]>()
+for (const { name, type, labels } of [...Object.values(RELAY_METRICS), ...Object.values(EMIT_METRICS)]) {
+  if (type !== 'histogram') METRICS.set(name, labels)
+  else {
+    METRICS.set(`${name}_bucket`, [...labels, 'le'])
+    for (const part of ['sum', 'count']) METRICS.set(`${name}_${part}`, labels)
+  }
+}
 /** Prometheus' own. */
 const SCRAPE_LABELS = ['instance', 'job']
 

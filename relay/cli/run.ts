@@ -49,7 +49,8 @@ export async function run(configuration: RelayConfiguration, options: RunOptions
     names: { host: nameOf('httpHost'), healthPort: nameOf('healthPort'), metricsPort: nameOf('metricsPort') },
   })
   const observer = live === undefined ? metrics.observer : live.observe(metrics.observer)
-  const running = createRelayFromSettings(settings, { routes, logger, observer })
+  const tracer = configuration.sentry ? await (await import('./sentry.ts')).loadSentryTracer(process.env) : undefined
+  const running = createRelayFromSettings(settings, { routes, logger, observer, ...(tracer ? { tracer } : {}) })
   relay = running
   metrics.watch(running)
   live?.start(running)
@@ -88,6 +89,7 @@ export async function run(configuration: RelayConfiguration, options: RunOptions
   })
   const outcome = await running.whenStopped()
   live?.stop()
+  await tracer?.close()
   if (isFactlibError(startError, 'FACTLIB_BAD_CONFIGURATION')) throw startError
   const error = outcome.error ?? (stopRequested ? undefined : startError)
   const exitCode = outcome.exitCode === EXIT.stopped && error !== undefined ? EXIT.internal : outcome.exitCode

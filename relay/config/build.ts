@@ -55,6 +55,7 @@ export function buildSettings(known: Known, context: BuildContext): RelaySetting
     windowBytes: known.get<number>('windowBytes')!,
     sendRecords: known.get<number>('sendRecords')!,
     sendBytes: known.get<number>('sendBytes')!,
+    traceparentHeader: known.get<boolean>('traceparentHeader')!,
     drainTimeoutMs: known.get<number>('drainTimeoutMs')!,
   }
 }

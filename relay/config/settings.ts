@@ -7,6 +7,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { ConfigurationError } from '../../src/errors.ts'
+import type { ProduceTracer } from '../../src/trace/produce-trace.ts'
 import type { Sink } from '../sink/sink.ts'
 import type { RelayLogger, RelayObserver, RelaySettings, Route } from '../types.ts'
 import { buildSettings, type Known } from './build.ts'
@@ -43,6 +44,8 @@ export interface RelayConfiguration {
   readonly routes: readonly Route[]
   /** Of the process, not of the relay. `host` undefined: all addresses. */
   readonly http: { readonly host: string | undefined; readonly healthPort: number; readonly metricsPort: number }
+  /** Whether the process loads Sentry. */
+  readonly sentry: boolean
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
   /** To be logged once: usable, but probably not what was meant. */
   readonly warnings: readonly string[]
@@ -59,6 +62,8 @@ export interface RelayOptions extends RelayOptionValues {
   readonly routes?: readonly Route[] | undefined
   /** Where records go instead of Kafka; the relay connects and closes it. Default: Kafka. */
   readonly sink?: Sink | undefined
+  /** Traces each produce request: `sentryRelay(Sentry)`. Default: none. Not with `exactlyOnce`. */
+  readonly tracer?: ProduceTracer | undefined
   /** Default: none. */
   readonly logger?: RelayLogger | undefined
   /** Default: none. */
@@ -106,6 +111,7 @@ export function parseRelaySettings(sources: SettingsSources): RelayConfiguration
       healthPort: known.get<number>('healthPort')!,
       metricsPort: known.get<number>('metricsPort')!,
     },
+    sentry: known.get<boolean>('sentry')!,
     logLevel: known.get<RelayConfiguration['logLevel']>('logLevel')!,
     warnings,
     effective: OPTION_ROWS.map((row) => ({
@@ -139,7 +145,7 @@ export function parseRelayOptions(options: RelayOptions, context: { readonly env
   const env = context.env ?? process.env
   if (typeof options !== 'object' || options === null)
     throw new ConfigurationError(['createRelay takes an object of options'])
-  checkKeys(options, ['routes', 'sink', 'logger', 'observer'], '', problems, 'relay')
+  checkKeys(options, ['routes', 'sink', 'tracer', 'logger', 'observer'], '', problems, 'relay')
   const known = collect(
     [
       { values: options as Readonly<Record<string, unknown>>, name: (key) => key },

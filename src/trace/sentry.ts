@@ -1,5 +1,16 @@
 import type { Trace, TraceSource } from './trace.ts'
 
+export type { EmittingSpan, ProduceRequest, ProduceTracer } from './produce-trace.ts'
+export {
+  type ProcessedRecord,
+  type ProcessingOptions,
+  type SentryQueueLike,
+  type SentryQueueSpan,
+  sentryRelay,
+  traceEmissions,
+  traceProcessing,
+} from './sentry-queue.ts'
+
 /** The part of a Sentry span that is needed. */
 export interface SentrySpanLike {
   spanContext(): {

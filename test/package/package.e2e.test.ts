@@ -19,7 +19,7 @@ import {
 
 const ENTRIES = [
   'factlib',
-  ...['consumer', 'drizzle', 'metrics', 'pg', 'prisma', 'relay', 'sentry', 'sequelize'].map(
+  ...['consumer', 'drizzle', 'metrics', 'otel', 'pg', 'prisma', 'relay', 'sentry', 'sequelize'].map(
     (name) => `factlib/${name}`,
   ),
 ]
