@@ -5,7 +5,6 @@
 // order is shuffled in each round; medians, and ratios paired within a round. What is counted: bench/relay/contestant.mts.
 import { execFile, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 import { createTopics, highWatermarks } from '../test/support/kafka.ts'
 import { findNode24 } from '../test/support/node24.ts'
@@ -14,7 +13,7 @@ import { startPostgres } from '../test/support/services/postgres.ts'
 import { type Backlog, createBacklog, PREFIX, topicsOf } from './relay/backlog.mts'
 import type { ContestantResult, ContestantSettings } from './relay/span.mts'
 import {
-  buildRelay,
+  buildForBench,
   findPgRecvlogical,
   load,
   machine,
@@ -70,7 +69,7 @@ const all: readonly Contestant[] = [
   { name: 'kafkajs from memory', mode: 'memory', node: node20, client: 'kafkajs' },
 ]
 const contestants = all.filter(({ name }) => !options.only || options.only.split(',').includes(name))
-const relayModule = await buildRelay()
+const built = await buildForBench('bench/relay/contestant.mts')
 const [postgres, kafka] = await Promise.all([
   startPostgres({ settings: { max_wal_size: '4GB', checkpoint_timeout: '1h', autovacuum: 'off' } }),
   startKafka(),
@@ -164,12 +163,11 @@ async function runNode(contestant: Contestant, from: Backlog, slot: string): Pro
     partitions,
     client,
     codec: client === 'kafkajs' ? 'none' : (options.codec as ContestantSettings['codec']),
-    relayModule,
+    relayModule: built.relayModule,
   }
   const before = await recordsInKafka()
-  const script = fileURLToPath(new URL('./relay/contestant.mts', import.meta.url))
   const nodeArgs = contestant.name === 'relay' ? (options['node-args']?.split(' ') ?? []) : []
-  const { stdout } = await promisify(execFile)(node, ['--no-warnings', ...nodeArgs, '--import', 'tsx', script, mode], {
+  const { stdout } = await promisify(execFile)(node, ['--no-warnings', ...nodeArgs, built.script, mode], {
     cwd: root,
     timeout: 600_000,
     env: { ...process.env, KAFKAJS_NO_PARTITIONER_WARNING: '1', BENCH_SETTINGS: JSON.stringify(settings) },

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, totalmem } from 'node:os'
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -43,14 +44,20 @@ export function writeJson(file: string | undefined, content: object): void {
   if (file) writeFileSync(file, `${JSON.stringify({ machine: machine(), ...content }, undefined, 2)}\n`)
 }
 
-/** Builds the package as it is published, beside the tree's own `dist`; returns the path of its `relay.js`. */
-export async function buildRelay(): Promise<string> {
+/** Builds the package as it is published, and a script of this folder, beside the tree's own `dist`. */
+export async function buildForBench(
+  script: string,
+): Promise<{ readonly relayModule: string; readonly script: string }> {
   const folder = `${root}node_modules/.cache/factlib-bench`
-  await promisify(execFile)(process.execPath, [`${root}node_modules/tsup/dist/cli-default.js`, '--no-dts'], {
-    cwd: root,
-    env: { ...process.env, FACTLIB_BUILD_DIR: folder },
-  })
-  return `${folder}/relay.js`
+  const tsup = (args: readonly string[]) =>
+    promisify(execFile)(process.execPath, [`${root}node_modules/tsup/dist/cli-default.js`, ...args], {
+      cwd: root,
+      env: { ...process.env, FACTLIB_BUILD_DIR: folder },
+    })
+  await tsup(['--no-dts'])
+  const own = `${folder}/bench`
+  await tsup(['--no-config', script, '--format', 'esm', '--target', 'node20', '--out-dir', own, '--no-splitting'])
+  return { relayModule: `${folder}/relay.js`, script: `${own}/${basename(script, '.mts')}.js` }
 }
 
 /** PostgreSQL's own client: `PG_RECVLOGICAL`, beside the launcher's server, or Debian's; undefined where there is none. */

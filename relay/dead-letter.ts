@@ -91,7 +91,21 @@ export function toDeadLetters(entry: Entry, note: DeadLetterNote, partBytes: num
     headers[DEAD_LETTER_HEADERS.id] = entry.id
     headers[DEAD_LETTER_HEADERS.part] = `${index + 1}/${count}`
     return {
-      ...entry,
+      unit: entry.unit,
+      id: entry.id,
+      prefix: entry.prefix,
+      aggregateType: entry.aggregateType,
+      eventType: entry.eventType,
+      key: entry.key,
+      keyHash: entry.keyHash,
+      messageLsn: entry.messageLsn,
+      transactional: entry.transactional,
+      unitLsn: entry.unitLsn,
+      indexInUnit: entry.indexInUnit,
+      commitTimeMicros: entry.commitTimeMicros,
+      receivedAtMs: entry.receivedAtMs,
+      deadLetter: entry.deadLetter,
+      timestampMs: 0,
       value,
       headers,
       settles: index === count - 1,

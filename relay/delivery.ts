@@ -6,7 +6,7 @@ import { type LaneDeps, type LaneTrouble, TopicLanes } from './lanes.ts'
 import { formatLsn, type Lsn, ZERO_LSN } from './lsn.ts'
 import { backoffMs, type Clock, type SinkDecision, type SinkFault } from './policy.ts'
 import { createRouter, type Target } from './router.ts'
-import type { Sink, SinkRecord } from './sink/sink.ts'
+import type { Sink } from './sink/sink.ts'
 import { SinkGate } from './sink/sink-gate.ts'
 import type { RelayLogger, RelayObserver, RelaySettings, Route } from './types.ts'
 
@@ -135,9 +135,10 @@ export class Delivery implements Destination {
     const left = await this.#unconfirmed(batch)
     if (left.length === 0) return
     const timestampMs = Date.now()
-    const records: SinkRecord[] = left.map(({ key, value, headers }) => ({ key, value, headers, timestampMs }))
+    for (const entry of left) entry.timestampMs = timestampMs
     const startedMs = clock.nowMs()
-    await this.#gate.send(topic, partition, records)
+    // An entry is its own record.
+    await this.#gate.send(topic, partition, left)
     const nowMs = clock.nowMs()
     observer.produced(topic, left.length, (nowMs - startedMs) / 1000)
     for (const entry of left)
@@ -149,7 +150,10 @@ export class Delivery implements Destination {
    * behind what is newer. Whether it was written before is not known, so only a new producer may write what follows.
    */
   async #unconfirmed(batch: readonly Entry[]): Promise<readonly Entry[]> {
-    const left = batch.filter((entry) => !isBefore(entry, this.#startLsn))
+    const startLsn = this.#startLsn
+    const left = batch.some((entry) => isBefore(entry, startLsn))
+      ? batch.filter((entry) => !isBefore(entry, startLsn))
+      : batch
     if (left.length < (this.#leftOf.get(batch) ?? batch.length)) {
       this.#leftOf.set(batch, left.length)
       await this.#gate.renew()

@@ -1,9 +1,10 @@
 import type { DeadLetterNote } from './dead-letter.ts'
 import type { LedgerUnit } from './ledger.ts'
 import type { Lsn } from './lsn.ts'
+import type { SinkRecord } from './sink/sink.ts'
 
-/** One fact between the slot and its destination. One object a fact: keep it flat. */
-export interface Entry {
+/** One fact between the slot and its destination, and the record that it becomes. One object a fact: keep it flat. */
+export interface Entry extends SinkRecord {
   /** The unit of the ledger that waits for it. */
   readonly unit: LedgerUnit
   /** The fact's id, its own or derived. */
@@ -26,6 +27,10 @@ export interface Entry {
   readonly commitTimeMicros: bigint | undefined
   /** Milliseconds of the monotonic clock. */
   readonly receivedAtMs: number
+  /** `keyHash(key)`. */
+  readonly keyHash: number
+  /** Set when it is sent; 0 before. */
+  timestampMs: number
   /** What it counts for in the window. */
   readonly bytes: number
   /** False for all but the last part of a dead letter in parts: only that one settles the fact. */

@@ -3,7 +3,7 @@ import type { ConfirmationSample } from './confirmation-watch.ts'
 import { createDeferred, type Deferred, withinLimit } from './deferred.ts'
 import type { Destination, Entry } from './entry.ts'
 import { RelayHaltError } from './errors.ts'
-import { Ledger } from './ledger.ts'
+import { Ledger, type LedgerUnit } from './ledger.ts'
 import { type Lsn, ZERO_LSN } from './lsn.ts'
 import type { SourceEvents, SourceSession } from './source/source.ts'
 import type { RelayObserver } from './types.ts'
@@ -54,6 +54,8 @@ export interface IntakeOptions {
  */
 export class Intake implements SourceEvents {
   readonly #options: IntakeOptions
+  /** One object for all messages: it is read during the call only. */
+  readonly #message = new Incoming()
   #session: SourceSession | undefined
   #ledger: Ledger | undefined
   #commitTimeMicros: bigint | undefined
@@ -61,6 +63,7 @@ export class Intake implements SourceEvents {
   /** Messages of the open transaction so far, whatever their prefix: other settings must not renumber them. */
   #messagesInUnit = 0
   #lastFactEndLsn: Lsn = ZERO_LSN
+  #turnStartMs: number | undefined
   #stopped = false
   #stopAtCommit = false
   #drained: Deferred<void> | undefined
@@ -122,7 +125,20 @@ export class Intake implements SourceEvents {
     const ledger = this.#ledger
     if (!ledger) return
     let moved = false
-    for (const entry of entries) if (entry.settles && ledger.settle(entry.unit, 1)) moved = true
+    // Facts of one transaction stand together: they are settled together.
+    let unit: LedgerUnit | undefined
+    let count = 0
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i] as Entry
+      if (!entry.settles) continue
+      if (entry.unit !== unit) {
+        if (unit && ledger.settle(unit, count)) moved = true
+        unit = entry.unit
+        count = 0
+      }
+      count++
+    }
+    if (unit && ledger.settle(unit, count)) moved = true
     if (moved) this.#confirm(ledger.confirmableLsn, true)
     this.#checkDrained()
   }
@@ -139,6 +155,8 @@ export class Intake implements SourceEvents {
   onStart(session: SourceSession): void {
     this.#session = session
     this.#ledger = new Ledger(session.startLsn)
+    this.#message.ledger = this.#ledger
+    this.#message.systemId = session.systemId
     if (this.#options.window.isFull) session.pause()
     this.#options.onStarted(session)
   }
@@ -155,10 +173,19 @@ export class Intake implements SourceEvents {
     if (this.#stopped) return
     const ledger = this.#ledger as Ledger
     const indexInUnit = transactional ? this.#messagesInUnit++ : 0
-    const entry =
-      prefix !== HEARTBEAT_PREFIX && this.#options.accepts(prefix)
-        ? this.#interpret({ transactional, messageLsn, indexInUnit, prefix, content })
-        : undefined
+    let entry: Entry | undefined
+    if (prefix !== HEARTBEAT_PREFIX && this.#options.accepts(prefix)) {
+      const message = this.#message
+      message.transactional = transactional
+      message.messageLsn = messageLsn
+      message.unitLsn = transactional ? this.#finalLsn : messageLsn
+      message.indexInUnit = indexInUnit
+      message.prefix = prefix
+      message.content = content
+      message.receivedAtMs = this.#turnMs()
+      message.commitTimeMicros = transactional ? this.#commitTimeMicros : undefined
+      entry = this.#interpret(message)
+    }
     // A malformed fact has stopped the intake: it must not count as something that needs nothing.
     if (this.#stopped) return
     if (entry === undefined) {
@@ -193,20 +220,9 @@ export class Intake implements SourceEvents {
     if (!this.#stopped) this.#options.onServerStopping()
   }
 
-  #interpret(
-    message: Pick<IncomingMessage, 'transactional' | 'messageLsn' | 'indexInUnit' | 'prefix' | 'content'>,
-  ): Entry | undefined {
-    const { transactional, messageLsn } = message
-    const ledger = this.#ledger as Ledger
+  #interpret(message: IncomingMessage): Entry | undefined {
     try {
-      return this.#options.interpret({
-        ...message,
-        systemId: (this.#session as SourceSession).systemId,
-        register: () => (transactional ? ledger.add() : ledger.addAlone(messageLsn)),
-        unitLsn: transactional ? this.#finalLsn : messageLsn,
-        commitTimeMicros: transactional ? this.#commitTimeMicros : undefined,
-        receivedAtMs: performance.now(),
-      })
+      return this.#options.interpret(message)
     } catch (error) {
       if (!(error instanceof RelayHaltError)) throw error
       this.stop()
@@ -220,11 +236,40 @@ export class Intake implements SourceEvents {
     this.#options.onDurable(lsn)
   }
 
+  /** The time of this turn of the event loop: a chunk of the socket brings hundreds of messages at once. */
+  #turnMs(): number {
+    if (this.#turnStartMs === undefined) {
+      this.#turnStartMs = performance.now()
+      queueMicrotask(() => {
+        this.#turnStartMs = undefined
+      })
+    }
+    return this.#turnStartMs
+  }
+
   #isDrained(): boolean {
     return this.#stopped && this.#ledger !== undefined && this.pendingFacts === 0
   }
 
   #checkDrained(): void {
     if (this.#drained && this.#isDrained()) this.#drained.resolve()
+  }
+}
+
+class Incoming implements IncomingMessage {
+  ledger: Ledger | undefined
+  systemId = 0n
+  transactional = true
+  messageLsn: Lsn = ZERO_LSN
+  unitLsn: Lsn = ZERO_LSN
+  indexInUnit = 0
+  prefix = ''
+  content: Buffer = Buffer.alloc(0)
+  commitTimeMicros: bigint | undefined
+  receivedAtMs = 0
+
+  register(): LedgerUnit {
+    const ledger = this.ledger as Ledger
+    return this.transactional ? ledger.add() : ledger.addAlone(this.messageLsn)
   }
 }

@@ -1,5 +1,4 @@
 import type { Entry } from './entry.ts'
-import { partitionFor } from './partitioner.ts'
 import { type Clock, decideSinkFault, type SinkDecision, type SinkFault } from './policy.ts'
 
 // One topic, from entries to durable records:
@@ -267,7 +266,7 @@ export class TopicLanes {
   }
 
   #toLane(entry: Entry): void {
-    const lane = this.#lanes[partitionFor(entry.key, this.#lanes.length)] as Lane
+    const lane = this.#lanes[entry.keyHash % this.#lanes.length] as Lane
     lane.push(entry)
   }
 }

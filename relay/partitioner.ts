@@ -2,12 +2,12 @@
  * murmur2 as Kafka's Java client computes it (org.apache.kafka.common.utils.Utils#murmur2, seed 0x9747b28c), so that a
  * key lands in the partition where OwlPost, Java and Go put it.
  */
-export function murmur2(data: Uint8Array): number {
-  const length = data.length
+export function murmur2(data: Uint8Array, from = 0, to: number = data.length): number {
+  const length = to - from
   const m = 0x5bd1e995
   let h = 0x9747b28c ^ length
-  const end = length & ~3
-  for (let i = 0; i < end; i += 4) {
+  const end = from + (length & ~3)
+  for (let i = from; i < end; i += 4) {
     let k =
       (data[i] as number) |
       ((data[i + 1] as number) << 8) |
@@ -31,11 +31,16 @@ export function murmur2(data: Uint8Array): number {
   return h >>> 0
 }
 
+/** What a key's partition follows from: `keyHash % partitions`. */
+export function keyHash(data: Uint8Array, from?: number, to?: number): number {
+  return murmur2(data, from, to) & 0x7fffffff
+}
+
 /**
  * The partition of a key: `(murmur2(key) & 0x7fffffff) % partitions`.
  *
  * @example partitionFor(Buffer.from('u-1'), 3) // 1
  */
 export function partitionFor(key: Uint8Array, partitions: number): number {
-  return (murmur2(key) & 0x7fffffff) % partitions
+  return keyHash(key) % partitions
 }

@@ -5,13 +5,18 @@ import { type Lsn, ZERO_LSN } from './lsn.ts'
 export class PositionWatch {
   #reachedLsn: Lsn = ZERO_LSN
   #waiting: { readonly lsn: Lsn; readonly deferred: Deferred<void> }[] = []
+  /** The lowest that somebody waits for; 0/0: nobody does. */
+  #nextLsn: Lsn = ZERO_LSN
   #ended: Error | undefined
 
   reached(lsn: Lsn): void {
     this.#reachedLsn = lsn
-    if (this.#waiting.length === 0) return
+    // Called for each commit: nothing is looked through before somebody's turn has come.
+    if (lsn < this.#nextLsn || this.#waiting.length === 0) return
     const before = this.#waiting
     this.#waiting = before.filter((waiter) => waiter.lsn > lsn)
+    this.#nextLsn = ZERO_LSN
+    for (const { lsn: wanted } of this.#waiting) this.#expect(wanted)
     for (const waiter of before) if (waiter.lsn <= lsn) waiter.deferred.resolve()
   }
 
@@ -27,6 +32,11 @@ export class PositionWatch {
     if (this.#ended) return Promise.reject(this.#ended)
     const deferred = createDeferred<void>()
     this.#waiting.push({ lsn, deferred })
+    this.#expect(lsn)
     return deferred.promise
+  }
+
+  #expect(lsn: Lsn): void {
+    if (this.#nextLsn === ZERO_LSN || lsn < this.#nextLsn) this.#nextLsn = lsn
   }
 }

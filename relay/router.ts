@@ -16,7 +16,9 @@ const CACHE_LIMIT = 10_000
 export function createRouter(
   routes: readonly Route[],
 ): (prefix: string, aggregateType: string, eventType: string) => Target {
-  const cache = new Map<string, Target>()
+  /** Prefix → aggregate type → event type ('' where no route looks at it): no text is built for a fact. */
+  const known = new Map<string, Map<string, Map<string, Target>>>()
+  let count = 0
   const byEvent = routes.some((route) => route.eventType !== undefined)
 
   function find(prefix: string, aggregateType: string, eventType: string): Target {
@@ -30,15 +32,17 @@ export function createRouter(
   }
 
   return (prefix, aggregateType, eventType) => {
-    // A prefix has no NUL, a type may: its length keeps type and event apart.
-    const key = byEvent
-      ? `${aggregateType.length}\0${prefix}\0${aggregateType}\0${eventType}`
-      : `${prefix}\0${aggregateType}`
-    const known = cache.get(key)
-    if (known) return known
+    const event = byEvent ? eventType : ''
+    const found = known.get(prefix)?.get(aggregateType)?.get(event)
+    if (found) return found
+    if (++count > CACHE_LIMIT) {
+      known.clear()
+      count = 1
+    }
     const target = find(prefix, aggregateType, eventType)
-    if (cache.size >= CACHE_LIMIT) cache.clear()
-    cache.set(key, target)
+    const types = known.get(prefix) ?? new Map<string, Map<string, Target>>()
+    const events = types.get(aggregateType) ?? new Map<string, Target>()
+    known.set(prefix, types.set(aggregateType, events.set(event, target)))
     return target
   }
 }

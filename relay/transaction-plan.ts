@@ -1,5 +1,4 @@
 import type { Entry } from './entry.ts'
-import { partitionFor } from './partitioner.ts'
 import type { Clock, SinkFault } from './policy.ts'
 import type { SinkRecord } from './sink/sink.ts'
 import type { TransactionalSend, TransactionalSink } from './sink/transactional-sink.ts'
@@ -45,7 +44,7 @@ export class TransactionPlanner {
       }
       const { count, partitions } = lane
       for (const entry of entries) {
-        const partition = partitionFor(entry.key, count)
+        const partition = entry.keyHash % count
         const records = partitions.get(partition)
         if (records) records.push(entry)
         else partitions.set(partition, [entry])

@@ -1,5 +1,5 @@
 // One contestant of bench/relay.mts in a process of its own; prints one line of JSON.
-//   BENCH_SETTINGS=<JSON> node --import tsx bench/relay/contestant.mts <relay|prototype|read|memory>
+//   BENCH_SETTINGS=<JSON> node contestant.js <relay|prototype|read|memory>
 // Counted, by this process itself: from the moment when the stream has started (memory: the first send) to the moment
 // when the last fact is acknowledged by Kafka (relay: and its position confirmable). CPU is user and system of this
 // process, all threads, in the same span. RSS is the peak of the whole process, start and stop included.

@@ -68,7 +68,11 @@ export async function runPrototype(settings: ContestantSettings, produce: boolea
       scanEnvelope(content, scan)
       read++
       const value = Buffer.from(content)
-      const headers = { event_id: scan.id, event_type: scan.eventType, LSN: formatLsn(lsn) }
+      const headers = {
+        event_id: content.toString('latin1', scan.idStart, scan.idEnd),
+        event_type: scan.eventType,
+        LSN: formatLsn(lsn),
+      }
       const key = value.subarray(scan.aggregateIdStart, scan.aggregateIdEnd)
       if (!sink) return settle(1)
       const lane = (lanes.get(`${name}.${scan.aggregateType}`) as Lane[])[partitionFor(key, partitions)] as Lane
@@ -128,7 +132,11 @@ export async function runMemory(settings: ContestantSettings): Promise<Contestan
   const pool = Array.from({ length: 30_000 }, (_, n) => {
     const value = benchFact(n, 1)
     scanEnvelope(value, scan)
-    const headers = { event_id: scan.id, event_type: scan.eventType, LSN: `1/${n.toString(16).toUpperCase()}` }
+    const headers = {
+      event_id: value.toString('latin1', scan.idStart, scan.idEnd),
+      event_type: scan.eventType,
+      LSN: `1/${n.toString(16).toUpperCase()}`,
+    }
     return { key: value.subarray(scan.aggregateIdStart, scan.aggregateIdEnd), value, headers }
   })
   const kafka = new Kafka({ brokers: [...settings.brokers], clientId: 'bench', logLevel: logLevel.NOTHING })

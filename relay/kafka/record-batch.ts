@@ -1,4 +1,5 @@
-import type { SinkRecord } from '../sink/sink.ts'
+import { varintBytes, writeText, writeVarint } from '../record-bytes.ts'
+import type { PreparedFields, SinkRecord } from '../sink/sink.ts'
 
 // Records → one record batch of Kafka's format 2 (https://kafka.apache.org/documentation/#recordbatch):
 //
@@ -84,6 +85,10 @@ export class RecordBatchEncoder {
     let at = BATCH_HEADER_BYTES
     for (let i = 0; i < records.length; i++) {
       const record = records[i] as SinkRecord
+      if (record.prepared) {
+        at = this.#copyPrepared(record.prepared, at, record.timestampMs - base, i)
+        continue
+      }
       const { key, value, headers } = record
       const names = Object.keys(headers)
       // If every header is ASCII this is the size; with other characters it is too small, at most by a factor of three.
@@ -111,13 +116,31 @@ export class RecordBatchEncoder {
         scratch.set(encoded, pos)
         pos = writeText(scratch, pos + encoded.length, headers[name] as string)
       }
-      const length = pos - start
-      const begin = at + varintBytes(length)
-      if (begin !== start) scratch.copyWithin(begin, start, pos)
-      writeVarint(scratch, at, length)
-      at = begin + length
+      at = this.#closeRecord(at, start, pos)
     }
     return at
+  }
+
+  #copyPrepared({ slab, start, end }: PreparedFields, at: number, timestampDelta: number, offsetDelta: number): number {
+    const most = end - start + RECORD_OVERHEAD_BYTES
+    if (at + most > this.#scratch.length) this.#grow(at, most)
+    const scratch = this.#scratch
+    // Deltas of a batch are small: their place is known before they are written.
+    const deltas = at + varintBytes(end - start + 12)
+    scratch[deltas] = 0
+    let pos = writeVarint(scratch, deltas + 1, timestampDelta)
+    pos = writeVarint(scratch, pos, offsetDelta)
+    pos += slab.copy(scratch, pos, start, end)
+    return this.#closeRecord(at, deltas, pos)
+  }
+
+  /** Writes the length of a record before it, and moves it where its length took another number of bytes than was left. */
+  #closeRecord(at: number, start: number, end: number): number {
+    const length = end - start
+    const begin = at + varintBytes(length)
+    if (begin !== start) this.#scratch.copyWithin(begin, start, end)
+    writeVarint(this.#scratch, at, length)
+    return begin + length
   }
 
   /** Length and UTF-8 of a header's name. */
@@ -137,49 +160,4 @@ export class RecordBatchEncoder {
     larger.set(this.#scratch.subarray(0, used))
     this.#scratch = larger
   }
-}
-
-/** How many bytes `writeVarint` takes for a number that is not negative. */
-function varintBytes(value: number): number {
-  if (value < 64) return 1
-  if (value < 8_192) return 2
-  if (value < 1_048_576) return 3
-  return value < 134_217_728 ? 4 : 5
-}
-
-/** Zigzag varint of a safe integer; returns the position after it. */
-function writeVarint(target: Buffer, at: number, value: number): number {
-  let pos = at
-  let rest = value < 0 ? -2 * value - 1 : 2 * value
-  while (rest > 0x7fffffff) {
-    target[pos++] = (rest % 128) | 0x80
-    rest = Math.floor(rest / 128)
-  }
-  while (rest > 0x7f) {
-    target[pos++] = (rest & 0x7f) | 0x80
-    rest >>>= 7
-  }
-  target[pos++] = rest
-  return pos
-}
-
-/** Length and UTF-8 of a text. The loop beats `Buffer.write` for the short ASCII that headers are. */
-function writeText(target: Buffer, at: number, text: string): number {
-  const { length } = text
-  if (length < 64) {
-    let pos = at + 1
-    let i = 0
-    for (; i < length; i++) {
-      const code = text.charCodeAt(i)
-      if (code > 0x7f) break
-      target[pos++] = code
-    }
-    if (i === length) {
-      target[at] = 2 * length
-      return pos
-    }
-  }
-  const bytes = Buffer.byteLength(text)
-  const pos = writeVarint(target, at, bytes)
-  return pos + target.write(text, pos)
 }

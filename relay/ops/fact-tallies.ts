@@ -19,9 +19,17 @@ export class FactTallies {
   readonly #byType = new Map<string, Map<string, Tally>>()
   readonly #all: Tally[] = []
   #overflow: Tally | undefined
+  #lastType: string | undefined
+  #lastEvent: string | undefined
+  #last: Tally | undefined
 
   of(aggregateType: string, eventType: string): Tally {
-    return this.#byType.get(aggregateType)?.get(eventType) ?? this.#add(aggregateType, eventType)
+    // Facts of one kind often stand together, and both texts are then the very same objects.
+    if (aggregateType === this.#lastType && eventType === this.#lastEvent) return this.#last as Tally
+    this.#last = this.#byType.get(aggregateType)?.get(eventType) ?? this.#add(aggregateType, eventType)
+    this.#lastType = aggregateType
+    this.#lastEvent = eventType
+    return this.#last
   }
 
   handled(aggregateType: string, eventType: string, seconds: number): void {

@@ -1,3 +1,13 @@
+/**
+ * A record's key, value and headers as Kafka's record format has them, lengths and counts included: what stands in a record
+ * after its deltas.
+ */
+export interface PreparedFields {
+  readonly slab: Buffer
+  readonly start: number
+  readonly end: number
+}
+
 /** One record, ready to be produced. Byte arrays are the relay's own copies and never change. */
 export interface SinkRecord {
   readonly key: Buffer
@@ -6,6 +16,8 @@ export interface SinkRecord {
   readonly headers: Readonly<Record<string, string>>
   /** Milliseconds since 1970 (Kafka's create time). */
   readonly timestampMs: number
+  /** The same three in Kafka's own form, where the relay has it; a sink may use it instead of them. */
+  readonly prepared?: PreparedFields
 }
 
 /** A record read back. */

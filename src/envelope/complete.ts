@@ -25,7 +25,7 @@ export function completeEnvelope(content: Uint8Array, completion: Completion): U
   const scan = completion.scan ?? scanEnvelope(content, ownScan)
   if (!scan.ok) throw new DecodeError(`the ${content.byteLength} bytes are not the envelope of a fact: ${scan.problem}`)
   const { derivedId, commitTimeMicros } = completion
-  const id = scan.id === '' && derivedId !== undefined ? idField(derivedId) : NOTHING
+  const id = scan.idEnd === 0 && derivedId !== undefined ? idField(derivedId) : NOTHING
   const createdAt = scan.createdAtIsZero && commitTimeMicros !== undefined ? createdAtField(commitTimeMicros) : NOTHING
   if (id.length === 0 && createdAt.length === 0) return content
   return scan.hasIdField ? Buffer.concat([content, id, createdAt]) : Buffer.concat([id, content, createdAt])

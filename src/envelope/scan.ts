@@ -20,8 +20,9 @@ export interface EnvelopeScan {
   ok: boolean
   /** Why not, in words. */
   problem: string | undefined
-  /** '' when the producer set none. */
-  id: string
+  /** The id, as a range of the scanned bytes; both 0 when the producer set none. */
+  idStart: number
+  idEnd: number
   /** Field 1 is in the bytes, be it empty: then an id has to be appended, not prepended. */
   hasIdField: boolean
   /** '' makes a fact that no topic can take: the relay treats it as malformed, this scan does not. */
@@ -43,7 +44,8 @@ export function createEnvelopeScan(): EnvelopeScan {
   return {
     ok: false,
     problem: undefined,
-    id: '',
+    idStart: 0,
+    idEnd: 0,
     hasIdField: false,
     aggregateType: '',
     aggregateIdStart: 0,
@@ -95,7 +97,8 @@ const MAX_DEPTH = 99
 function clear(out: EnvelopeScan): void {
   at = 0
   out.problem = undefined
-  out.id = ''
+  out.idStart = 0
+  out.idEnd = 0
   out.hasIdField = false
   out.aggregateType = ''
   out.aggregateIdStart = 0
@@ -114,7 +117,9 @@ function scanEvent(buffer: Buffer, out: EnvelopeScan): void {
     switch (tag) {
       case 0x0a: {
         const length = readLength(buffer, end)
-        out.id = readText(buffer, length)
+        out.idStart = length === 0 ? 0 : at
+        skipText(buffer, length)
+        out.idEnd = length === 0 ? 0 : at
         out.hasIdField = true
         break
       }

@@ -1,6 +1,7 @@
 import type { Entry } from '../../relay/entry.ts'
 import { Ledger } from '../../relay/ledger.ts'
 import { toLsn, ZERO_LSN } from '../../relay/lsn.ts'
+import { keyHash } from '../../relay/partitioner.ts'
 import { encodeFact, Fact } from '../../src/index.ts'
 
 /** An entry as the relay would have made it, of a unit that nobody looks at. */
@@ -14,6 +15,8 @@ export function entry(aggregateId: string, eventType = 'thing.happened', over: P
     aggregateType: 'thing',
     eventType,
     key: Buffer.from(aggregateId),
+    keyHash: keyHash(over.key ?? Buffer.from(aggregateId)),
+    timestampMs: 0,
     value,
     headers: { event_id: fact.id },
     messageLsn: toLsn(0x16_b374d848n),

@@ -32,7 +32,6 @@ function expectScan(bytes: Uint8Array, decoded: DecodedVector): void {
   expect(scan.problem).toBeUndefined()
   expect(scan).toMatchObject({
     ok: true,
-    id: decoded.id,
     aggregateType: decoded.aggregate_type,
     eventType: decoded.event_type,
     createdAtIsZero: decoded.created_at === '0',
@@ -40,6 +39,7 @@ function expectScan(bytes: Uint8Array, decoded: DecodedVector): void {
     spanId: decoded.trace_info?.span_id ?? '',
   })
   expect(Object.fromEntries(scan.traceMetadata)).toEqual(decoded.trace_info?.metadata ?? {})
+  expect(Buffer.from(bytes.subarray(scan.idStart, scan.idEnd)).toString()).toBe(decoded.id)
   expect(Buffer.from(bytes.subarray(scan.aggregateIdStart, scan.aggregateIdEnd)).toString()).toBe(decoded.aggregate_id)
 }
 

@@ -106,6 +106,7 @@ function readFact(data: Buffer, prefix: string) {
   const end = data.indexOf(0, 10)
   if (data.toString('utf8', 10, end) !== prefix) return undefined
   const content = data.subarray(end + 5)
-  const { id, aggregateType, aggregateIdStart, aggregateIdEnd, eventType } = scanEnvelope(content)
+  const { idStart, idEnd, aggregateType, aggregateIdStart, aggregateIdEnd, eventType } = scanEnvelope(content)
+  const id = content.toString('utf8', idStart, idEnd)
   return { content, id, aggregateType, key: content.subarray(aggregateIdStart, aggregateIdEnd), eventType }
 }

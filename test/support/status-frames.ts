@@ -208,8 +208,9 @@ class WatchedConnection {
   #onMessage(message: Buffer): void {
     const prefixEnd = message.indexOf(0, 10)
     const ours = message.toString('utf8', 10, prefixEnd) === this.#prefix
-    const scan = ours ? scanEnvelope(message.subarray(prefixEnd + 5)) : undefined
-    const ids = scan?.ok && scan.id !== '' ? [scan.id] : []
+    const content = message.subarray(prefixEnd + 5)
+    const scan = ours ? scanEnvelope(content) : undefined
+    const ids = scan?.ok && scan.idEnd > 0 ? [content.toString('utf8', scan.idStart, scan.idEnd)] : []
     if ((message.readUInt8(1) & 1) === 1) this.#open?.push(...ids)
     else {
       const lsn = message.readBigUInt64BE(2)

@@ -33,7 +33,7 @@ function compare(bytes: Uint8Array): 'ok' | 'malformed' | 'stricter' {
   expect(message, `taken, but the library refuses ${Buffer.from(bytes).toString('hex')}`).toBeDefined()
   const { id, aggregateType, aggregateId, eventType, createdAt, traceInfo } = message!
   expect({
-    id: scan.id,
+    id: Buffer.from(bytes.subarray(scan.idStart, scan.idEnd)).toString(),
     aggregateType: scan.aggregateType,
     aggregateId: Buffer.from(bytes.subarray(scan.aggregateIdStart, scan.aggregateIdEnd)).toString(),
     eventType: scan.eventType,
