@@ -1,5 +1,7 @@
 import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { defineConfig } from 'tsup'
+import { consolePage } from './scripts/console-page.ts'
 
 // One entry a public import path, plus the command line. ESM and CJS are both built with shared chunks, so that
 // `factlib` and `factlib/prisma` in one process are one copy per module system; what must be shared across module
@@ -29,13 +31,20 @@ const shared = {
   removeNodeProtocol: false,
 } as const
 
-// Here, and not by `clean`: the three builds below run at once, and one would remove what another has written.
+// Here, and not by `clean`: the builds below run at once, and one would remove what another has written.
 rmSync(shared.outDir, { recursive: true, force: true })
 
 export default defineConfig([
-  { ...shared, entry: { ...entry, cli: 'relay/cli/main.ts' }, format: 'esm' },
+  {
+    ...shared,
+    entry: { ...entry, cli: 'relay/cli/main.ts' },
+    format: 'esm',
+    // Only what the console needs of it: installed whole, it would be a quarter of what everybody gets.
+    noExternal: [/^hono/, /^@hono\/node-server/],
+  },
   // Shims: the relay finds its package.json by `import.meta.url`.
   { ...shared, entry, format: 'cjs', shims: true },
   // The types of both in one pass: it is the slow part.
   { ...shared, entry, format: ['esm', 'cjs'], dts: { entry, only: true } },
+  consolePage(join(shared.outDir, 'console')),
 ])

@@ -1,5 +1,6 @@
 import type { ProduceTracer } from '../src/trace/produce-trace.ts'
 import { Delivery } from './delivery.ts'
+import type { Entry } from './entry.ts'
 import { ExactlyOnce, type ExactlyOnceOptions } from './exactly-once.ts'
 import { type HealthParts, judgeHealth, judgeLiveness, judgeReadiness } from './health.ts'
 import { createKafkajsTransactions } from './kafka/kafkajs-transactions.ts'
@@ -31,6 +32,8 @@ export interface RelayParts {
   readonly sink?: Sink
   /** Traces each produce request; not with EXACTLY_ONCE. */
   readonly tracer?: ProduceTracer
+  /** Hears of facts that became durable, a batch at a time; must not throw, and must not keep an entry. */
+  readonly onDurable?: (entries: readonly Entry[]) => void
 }
 
 /** The relay from complete settings; see `createRelay` in index.ts for the public form. */
@@ -52,6 +55,7 @@ export function createRelayFromSettings(settings: RelaySettings, parts: RelayPar
     onDone: (entries) => {
       const seconds = deliverySeconds(entries[0])
       if (seconds !== undefined) observer.delivered?.(seconds)
+      parts.onDurable?.(entries)
       reader.done(entries)
     },
     onDropped: (entries) => reader.dropped(entries),

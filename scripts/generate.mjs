@@ -1,6 +1,6 @@
 // Generates what is not committed. Each step runs when its output is missing or older than one of its inputs.
 import { spawnSync } from 'node:child_process'
-import { statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -18,6 +18,19 @@ const steps = [
     run: ['node_modules/prisma/build/index.js', 'generate', '--config', 'prisma/prisma.config.ts'],
     // Generating needs no schema engine, and its download fails in a closed network.
     env: { PRISMA_SCHEMA_ENGINE_BINARY: '/bin/false', PRISMA_HIDE_UPDATE_MESSAGE: '1', CHECKPOINT_DISABLE: '1' },
+  },
+  {
+    name: "page of the relay's console",
+    inputs: [
+      ...readdirSync(new URL('../relay/console/page', import.meta.url))
+        .filter((name) => !name.startsWith('built'))
+        .map((name) => `relay/console/page/${name}`),
+      'relay/console/state.ts',
+      'scripts/console-page.ts',
+      'node_modules/uplot/package.json',
+    ],
+    output: 'relay/console/page/built/index.html',
+    run: ['--import', 'tsx', 'scripts/build-console.ts'],
   },
 ]
 

@@ -37,6 +37,7 @@ async function main() {
   }
   if (process.argv.includes('--lint')) count('format and lint', node('@biomejs/biome/bin/biome', ['ci', '.']))
   count('types', node('typescript/bin/tsc', ['-p', 'tsconfig.json', '--noEmit']))
+  count("types of the console's page", node('typescript/bin/tsc', ['-p', 'relay/console/page', '--noEmit']))
   runTests(filters, process.execPath)
   if (process.argv.includes('--node24')) runTests(['test/src', 'test/relay'], findNode24(), NODE24_PROJECTS)
   if (process.argv.includes('--chaos'))

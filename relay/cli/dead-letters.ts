@@ -1,4 +1,5 @@
 import { decodeFact } from '../../src/envelope/decode.ts'
+import { DEAD_LETTER_HEADERS as H } from '../dead-letter.ts'
 import { openTopicReader } from '../kafka/kafkajs-fetch.ts'
 import { silentLogger } from '../observer.ts'
 import { SinkError } from '../sink/sink.ts'
@@ -17,21 +18,70 @@ export function deadLetterTopic(settings: Pick<RelaySettings, 'deadLetter'>): st
   return settings.deadLetter.topic
 }
 
-/** Everything in the topic, in the order of dead-lettering; none when it does not exist. */
-export async function readDeadLetters(settings: Pick<RelaySettings, 'deadLetter' | 'kafka'>): Promise<DeadLetter[]> {
+/** Dead letters without their values. */
+export interface LookedThrough {
+  readonly letters: readonly DeadLetter[]
+  /** There is more in the topic than was looked through. */
+  readonly isPartial: boolean
+}
+
+const EMPTY = Buffer.alloc(0)
+
+/**
+ * Everything in the topic, in the order of dead-lettering; none when it does not exist.
+ *
+ * @param valueOf only the value of this one is held, for whoever has little memory; of the others `value` and `problem`
+ * mean nothing. Absent: all are.
+ */
+export async function readDeadLetters(
+  settings: Pick<RelaySettings, 'deadLetter' | 'kafka'>,
+  valueOf?: string,
+): Promise<DeadLetter[]> {
+  const records: DeadLetterRecord[] = []
+  await readRecords(settings, undefined, (record) => {
+    const isWanted = valueOf === undefined || record.headers[H.id] === valueOf
+    records.push(isWanted ? record : withoutValue(record))
+  })
+  return collectDeadLetters(records)
+}
+
+/** The latest of each partition, `most` records at most, without values: `value` and `problem` mean nothing. */
+export async function lookAtDeadLetters(
+  settings: Pick<RelaySettings, 'deadLetter' | 'kafka'>,
+  most: number,
+): Promise<LookedThrough> {
+  const records: DeadLetterRecord[] = []
+  const isPartial = await readRecords(settings, most, (record) => records.push(withoutValue(record)))
+  return { letters: collectDeadLetters(records), isPartial }
+}
+
+/** The key is copied: it may be a view into the bytes of a whole answer. */
+function withoutValue(record: DeadLetterRecord): DeadLetterRecord {
+  return { ...record, key: Buffer.from(record.key), value: EMPTY }
+}
+
+/** Resolves to whether records were left out. */
+async function readRecords(
+  settings: Pick<RelaySettings, 'deadLetter' | 'kafka'>,
+  most: number | undefined,
+  onRecord: (record: DeadLetterRecord) => void,
+): Promise<boolean> {
   const topic = deadLetterTopic(settings)
   try {
     const reader = await openTopicReader(settings.kafka, silentLogger, [topic])
     try {
-      const records: DeadLetterRecord[] = []
-      for (const { low, ...place } of reader.partitions)
-        await reader.read({ ...place, offset: low }, { untilEnd: true }, (record) => records.push(record))
-      return collectDeadLetters(records)
+      let isPartial = false
+      for (const { low, high, ...place } of reader.partitions) {
+        const leftOut = most !== undefined && high - low > BigInt(most)
+        isPartial ||= leftOut
+        await reader.read({ ...place, offset: leftOut ? high - BigInt(most) : low }, { untilEnd: true }, onRecord)
+      }
+      return isPartial
     } finally {
       await reader.close()
     }
   } catch (error) {
-    if (error instanceof SinkError && error.kind === 'topicMissing') return []
+    if (error instanceof SinkError && error.kind === 'topicMissing') return false
     if (error instanceof SinkError) throw new CliError(error.message, { cause: error })
     throw error
   }

@@ -31,7 +31,7 @@ const PAUSE_MS = 500
  * again it is a duplicate with the same id.
  */
 export async function requeue(settings: RelaySettings, options: ResolveOptions, terminal: Terminal): Promise<number> {
-  const letters = choose(await readDeadLetters(settings), settings, options)
+  const letters = choose(await readDeadLetters(settings, options.id), settings, options)
   const refusals = letters.flatMap((letter) => refusal(letter, options.topic))
   if (refusals.length > 0)
     throw new CliError(`nothing was requeued:\n${refusals.map((line) => `- ${line}`).join('\n')}`)

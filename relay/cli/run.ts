@@ -2,6 +2,7 @@
 import { constants } from 'node:os'
 import { isFactlibError } from '../../src/errors.ts'
 import type { RelayConfiguration } from '../config/settings.ts'
+import type { ConsoleSettings, RelayConsole } from '../console/console.ts'
 import { startHttp } from '../ops/http.ts'
 import { createLogger } from '../ops/logger.ts'
 import { createRelayMetrics } from '../ops/metrics.ts'
@@ -48,11 +49,21 @@ export async function run(configuration: RelayConfiguration, options: RunOptions
     metricsContentType: metrics.contentType,
     names: { host: nameOf('httpHost'), healthPort: nameOf('healthPort'), metricsPort: nameOf('metricsPort') },
   })
-  const observer = live === undefined ? metrics.observer : live.observe(metrics.observer)
+  const shown =
+    configuration.console === undefined ? undefined : await openConsole(configuration, configuration.console)
+  const heard = shown === undefined ? metrics.observer : shown.observe(metrics.observer)
+  const observer = live === undefined ? heard : live.observe(heard)
   const tracer = configuration.sentry ? await (await import('./sentry.ts')).loadSentryTracer(process.env) : undefined
-  const running = createRelayFromSettings(settings, { routes, logger, observer, ...(tracer ? { tracer } : {}) })
+  const running = createRelayFromSettings(settings, {
+    routes,
+    logger,
+    observer,
+    ...(tracer ? { tracer } : {}),
+    ...(shown === undefined ? {} : { onDurable: (entries) => shown.durable(entries) }),
+  })
   relay = running
   metrics.watch(running)
+  shown?.start(running)
   live?.start(running)
   // Before the first line of the log: whoever waits for it may send a signal at once.
   let stopRequested = false
@@ -79,7 +90,10 @@ export async function run(configuration: RelayConfiguration, options: RunOptions
 
   const { slot, prefixes } = settings
   const { healthPort, metricsPort } = http
-  logger.info({ version: packageVersion(), slot, prefixes, healthPort, metricsPort }, 'factlib-relay starts')
+  logger.info(
+    { version: packageVersion(), slot, prefixes, healthPort, metricsPort, ...(shown && { consolePort: shown.port }) },
+    'factlib-relay starts',
+  )
 
   let startError: unknown
   running.start().catch(async (error: unknown) => {
@@ -93,10 +107,21 @@ export async function run(configuration: RelayConfiguration, options: RunOptions
   if (isFactlibError(startError, 'FACTLIB_BAD_CONFIGURATION')) throw startError
   const error = outcome.error ?? (stopRequested ? undefined : startError)
   const exitCode = outcome.exitCode === EXIT.stopped && error !== undefined ? EXIT.internal : outcome.exitCode
+  const reason = error instanceof Error ? error.message : 'the relay failed'
   // A halt and a stop in good order have been said by the relay itself.
-  if (error !== undefined && error !== outcome.error)
-    logger.error({ error, exitCode }, error instanceof Error ? error.message : 'the relay failed')
+  if (error !== undefined && error !== outcome.error) logger.error({ error, exitCode }, reason)
+  await shown?.close({ exitCode, reason: error === undefined ? null : reason })
   return exitCode
+}
+
+/** Loaded only when it is on: off, it costs nothing. */
+async function openConsole(
+  { settings, routes, secrets, nameOf }: RelayConfiguration,
+  options: ConsoleSettings,
+): Promise<RelayConsole> {
+  const { startConsole } = await import('../console/console.ts')
+  const names = { host: nameOf('consoleHost'), port: nameOf('consolePort') }
+  return startConsole({ ...options, settings, routes, secrets, version: packageVersion(), names })
 }
 
 /** One line, then the end: in an unknown state nothing more may be confirmed, and an orchestrator starts a new process. */

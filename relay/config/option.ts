@@ -25,7 +25,7 @@ export interface RelayOption {
   readonly secret?: true
   /** `process`: of the `factlib-relay` process only, not of `createRelay`. */
   readonly scope: 'relay' | 'process'
-  readonly group: 'What to relay' | 'PostgreSQL' | 'Kafka' | 'Limits' | 'Operation'
+  readonly group: 'What to relay' | 'PostgreSQL' | 'Kafka' | 'Limits' | 'Operation' | 'Console'
   readonly docs: string
   readonly whenToChange: string
 }

@@ -6,6 +6,7 @@
  */
 
 import type { RelayOption } from './option.ts'
+import { CONSOLE_OPTIONS } from './options-console.ts'
 import { KAFKA_OPTIONS } from './options-kafka.ts'
 
 export type { OptionKind, RelayOption } from './option.ts'
@@ -255,6 +256,7 @@ export const RELAY_OPTIONS = [
     docs: 'Least severe lines that are logged, as JSON on stdout.',
     whenToChange: 'Take `debug` to follow each connection and request.',
   },
+  ...CONSOLE_OPTIONS,
 ] as const satisfies readonly RelayOption[]
 
 type Table = (typeof RELAY_OPTIONS)[number]

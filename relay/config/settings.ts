@@ -11,6 +11,7 @@ import type { ProduceTracer } from '../../src/trace/produce-trace.ts'
 import type { Sink } from '../sink/sink.ts'
 import type { RelayLogger, RelayObserver, RelaySettings, Route } from '../types.ts'
 import { buildSettings, type Known } from './build.ts'
+import { buildConsole, type ConsoleConfiguration } from './build-console.ts'
 import type { ConfigFile } from './config-file.ts'
 import { nearest } from './nearest.ts'
 import { OPTION_ROWS, type RelayOptionKey, type RelayOptionValues } from './options.ts'
@@ -46,6 +47,8 @@ export interface RelayConfiguration {
   readonly http: { readonly host: string | undefined; readonly healthPort: number; readonly metricsPort: number }
   /** Whether the process loads Sentry. */
   readonly sentry: boolean
+  /** Of the process; undefined: off. */
+  readonly console: ConsoleConfiguration | undefined
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
   /** To be logged once: usable, but probably not what was meant. */
   readonly warnings: readonly string[]
@@ -102,6 +105,7 @@ export function parseRelaySettings(sources: SettingsSources): RelayConfiguration
     problems,
     warnings,
   })
+  const console = buildConsole(known, { problems, warnings })
   if (settings === undefined || problems.length > 0) throw new ConfigurationError(problems)
   return {
     settings,
@@ -112,6 +116,7 @@ export function parseRelaySettings(sources: SettingsSources): RelayConfiguration
       metricsPort: known.get<number>('metricsPort')!,
     },
     sentry: known.get<boolean>('sentry')!,
+    console,
     logLevel: known.get<RelayConfiguration['logLevel']>('logLevel')!,
     warnings,
     effective: OPTION_ROWS.map((row) => ({
@@ -124,6 +129,7 @@ export function parseRelaySettings(sources: SettingsSources): RelayConfiguration
       settings.database.ssl?.passphrase,
       settings.kafka.sasl?.password,
       known.get<string>('databaseUrl'),
+      known.get<string>('consoleToken'),
     ].filter((secret) => secret !== undefined),
     nameOf: known.name,
   }

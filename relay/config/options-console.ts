@@ -1,0 +1,71 @@
+import type { RelayOption } from './option.ts'
+
+/** The rows of the option table (options.ts) that are about the console. */
+export const CONSOLE_OPTIONS = [
+  {
+    key: 'console',
+    env: ['CONSOLE_ENABLED'],
+    flag: '--console',
+    kind: { type: 'boolean' },
+    default: 'false',
+    scope: 'process',
+    group: 'Console',
+    docs: 'Whether the relay shows a page of its own: throughput, lag, slot, topics, dead letters, findings.',
+    whenToChange: 'Turn it on where somebody may have to look at night. Off, it costs nothing.',
+  },
+  {
+    key: 'consoleHost',
+    env: ['CONSOLE_HOST'],
+    flag: '--console-host',
+    kind: { type: 'text' },
+    default: '127.0.0.1',
+    scope: 'process',
+    group: 'Console',
+    docs: 'Address on which the console listens; `HTTP_HOST` does not touch it.',
+    whenToChange:
+      'Only behind a proxy that asks who is there: whoever reaches it sees topics, keys and errors. `kubectl port-forward` and `ssh -L` need no other address.',
+  },
+  {
+    key: 'consolePort',
+    env: ['CONSOLE_PORT'],
+    flag: '--console-port',
+    kind: { type: 'integer', min: 0, max: 65_535 },
+    default: '3080',
+    scope: 'process',
+    group: 'Console',
+    docs: 'Port of the console; 0 takes a free one.',
+    whenToChange: 'When the port is taken. It cannot be shared with health and metrics.',
+  },
+  {
+    key: 'consoleAllowedHosts',
+    env: ['CONSOLE_ALLOWED_HOSTS'],
+    flag: '--console-allowed-hosts',
+    kind: { type: 'list' },
+    scope: 'process',
+    group: 'Console',
+    docs: 'Host names by which browsers may call the console, separated by commas; addresses, `localhost` and the name of the console’s own address always may.',
+    whenToChange:
+      'When a proxy passes its own name on. Any other name is refused: a foreign page could have its name point here (DNS rebinding).',
+  },
+  {
+    key: 'consoleToken',
+    env: ['CONSOLE_TOKEN'],
+    kind: { type: 'text' },
+    secret: true,
+    scope: 'process',
+    group: 'Console',
+    docs: 'What the page asks for before it requeues a dead letter or shows a payload, 16 characters or more; without it nothing can be requeued there. It has no flag, because a list of processes would show it.',
+    whenToChange: 'Set it, from a secret, to requeue from the page: `openssl rand -hex 16` makes one.',
+  },
+  {
+    key: 'consolePayloads',
+    env: ['CONSOLE_PAYLOADS'],
+    flag: '--console-payloads',
+    kind: { type: 'boolean' },
+    default: 'false',
+    scope: 'process',
+    group: 'Console',
+    docs: 'Whether payloads of the last 50 facts are kept, up to 64 KiB each, and shown on demand. Off, the console neither holds nor sends any.',
+    whenToChange: 'Where payloads hold nothing that operators must not see.',
+  },
+] as const satisfies readonly RelayOption[]
