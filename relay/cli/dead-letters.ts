@@ -30,16 +30,16 @@ const EMPTY = Buffer.alloc(0)
 /**
  * Everything in the topic, in the order of dead-lettering; none when it does not exist.
  *
- * @param valueOf only the value of this one is held, for whoever has little memory; of the others `value` and `problem`
+ * @param onlyValueOf only the value of this one is held, for whoever has little memory; of the others `value` and `problem`
  * mean nothing. Absent: all are.
  */
 export async function readDeadLetters(
   settings: Pick<RelaySettings, 'deadLetter' | 'kafka'>,
-  valueOf?: string,
+  onlyValueOf?: string,
 ): Promise<DeadLetter[]> {
   const records: DeadLetterRecord[] = []
   await readRecords(settings, undefined, (record) => {
-    const isWanted = valueOf === undefined || record.headers[H.id] === valueOf
+    const isWanted = onlyValueOf === undefined || record.headers[H.id] === onlyValueOf
     records.push(isWanted ? record : withoutValue(record))
   })
   return collectDeadLetters(records)

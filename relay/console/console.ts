@@ -4,7 +4,7 @@ import { getRequestListener } from '@hono/node-server'
 import { ConfigurationError } from '../../src/errors.ts'
 import type { Entry } from '../entry.ts'
 import { createRedactor } from '../ops/logger.ts'
-import type { RelayHealth, RelayObserver, RelaySettings, Route } from '../types.ts'
+import type { Relay, RelayHealth, RelayObserver, RelaySettings, Route } from '../types.ts'
 import { createApp } from './app.ts'
 import { readAssets } from './assets.ts'
 import { DeadLetterWatch } from './dead-letter-watch.ts'
@@ -49,10 +49,13 @@ export interface RelayConsole {
   /** Facts that have become durable. */
   durable(entries: readonly Entry[]): void
   /** From when there is a relay to show. */
-  start(relay: { readonly phase: string; health(): RelayHealth }): void
+  start(relay: ShownRelay): void
   /** Tells the pages why, and closes; takes no longer than a second. Safe to call twice. */
   close(outcome?: { readonly exitCode: number; readonly reason: string | null }): Promise<void>
 }
+
+/** What is shown of the relay. */
+type ShownRelay = Pick<Relay, 'phase' | 'readiness' | 'stats'>
 
 const TICK_MS = 1_000
 /** A quarter of an hour for the charts. */
@@ -71,7 +74,7 @@ export async function startConsole(options: ConsoleOptions): Promise<RelayConsol
   const { settings, routes, payloads, token, allowedHosts } = options
   const redact = createRedactor(options.secrets).text
   const recorder = new Recorder({ routes, payloads })
-  const postgres = new PostgresWatch(settings, { lastCommitMs: () => recorder.lastCommitMs })
+  const postgres = new PostgresWatch(settings, () => relay?.phase === 'standby')
   const deadLetters = new DeadLetterWatch(settings)
   const examination = new Examination(settings, routes)
   const samples: Sample[] = []
@@ -80,7 +83,7 @@ export async function startConsole(options: ConsoleOptions): Promise<RelayConsol
     return [['history', samples]]
   })
   const startedAtMs = Date.now()
-  let relay: { readonly phase: string; health(): RelayHealth } = { phase: 'idle', health: () => STARTING }
+  let relay: ShownRelay | undefined
   let before = { received: 0, delivered: 0, atMs: performance.now() }
 
   const app = createApp({
@@ -125,14 +128,21 @@ export async function startConsole(options: ConsoleOptions): Promise<RelayConsol
   }
 
   function sendSections(): void {
-    const health = relay.health()
+    const health = relay?.readiness() ?? STARTING
+    const stats = relay?.stats()
+    const age = stats?.behindSeconds === undefined ? postgres.lagSeconds() : undefined
     send('relay', {
       version: options.version,
       slot: settings.slot,
       prefixes: settings.prefixes,
       startedAtMs,
-      phase: relay.phase,
+      phase: relay?.phase ?? 'idle',
       notOk: health.ok ? null : health.reason,
+      behindSeconds: stats?.behindSeconds ?? age?.seconds ?? null,
+      behindIsAtLeast: age?.isAtLeast ?? false,
+      pendingFacts: stats?.pendingFacts ?? 0,
+      pendingBytes: stats?.pendingBytes ?? 0,
+      heartbeatSeconds: stats?.heartbeatSeconds ?? null,
       receivedCount: recorder.receivedCount,
       deliveredCount: recorder.deliveredCount,
       faults: recorder.faults(),
@@ -161,7 +171,6 @@ export async function startConsole(options: ConsoleOptions): Promise<RelayConsol
       received: (now.received - before.received) / seconds,
       delivered: (now.delivered - before.delivered) / seconds,
       lagBytes: slot && slot.failure === null && slot.exists ? slot.lagBytes : null,
-      lagSeconds: slot?.failure === null ? slot.lagSeconds : null,
     }
     before = now
     samples.push(sample)

@@ -16,19 +16,20 @@ const STOP_LIMIT_MS = 500
 
 const LIMIT = `SELECT nullif(setting, '-1')::float8 * 1048576 AS bytes FROM pg_settings WHERE name = 'max_slot_wal_keep_size'`
 
-// Relays are told by the application_name that they share; a walsender without a slot of ours is PostgreSQL's standby.
+/** A relay that stands by tells by the name of its console's connection that it does. */
+const STANDS_BY = ' console, standing by'
+
+// The holder streams from our slot. A walsender without a logical slot is a standby of PostgreSQL's, or, under the name
+// that relays share, one that looks whether the slot is free.
 const PEERS = `
 SELECT a.pid, coalesce(a.application_name, '') AS name, coalesce(host(a.client_addr), 'local socket') AS address,
   extract(epoch FROM a.backend_start)::float8 * 1000 AS since, a.pid = s.active_pid AS holds,
-  r.state, r.sync_state AS sync, p.slot_name IS NOT NULL OR r.pid IS NOT NULL AND p.slot_type IS DISTINCT FROM 'logical' AS replica,
-  extract(epoch FROM r.replay_lag)::float8 AS lag
+  a.pid = pg_backend_pid() AS own, r.state, r.sync_state AS sync, extract(epoch FROM r.replay_lag)::float8 AS lag
 FROM pg_stat_activity a
 LEFT JOIN pg_replication_slots s ON s.slot_name = $1
 LEFT JOIN pg_stat_replication r ON r.pid = a.pid
-LEFT JOIN pg_replication_slots p ON p.active_pid = a.pid AND p.slot_type = 'physical'
-WHERE a.pid <> pg_backend_pid() AND (a.pid = s.active_pid OR r.pid IS NOT NULL AND NOT EXISTS
-    (SELECT FROM pg_replication_slots l WHERE l.active_pid = a.pid AND l.slot_type = 'logical')
-  OR a.datname = current_database() AND a.application_name = $2)
+WHERE a.pid = s.active_pid OR a.datname = current_database() AND a.application_name = $2 OR r.pid IS NOT NULL
+  AND NOT EXISTS (SELECT FROM pg_replication_slots l WHERE l.active_pid = a.pid AND l.slot_type = 'logical')
 ORDER BY a.backend_start LIMIT 200`
 
 interface PeerRow {
@@ -37,10 +38,16 @@ interface PeerRow {
   readonly address: string
   readonly since: number | null
   readonly holds: boolean | null
+  readonly own: boolean
   readonly state: string | null
   readonly sync: string | null
-  readonly replica: boolean | null
   readonly lag: number | null
+}
+
+interface SeenPeer extends Peer {
+  readonly seenMs: number
+  /** It connects for moments only. */
+  readonly isPassing: boolean
 }
 
 /**
@@ -48,28 +55,27 @@ interface PeerRow {
  * asked, what was known stays, with the reason.
  *
  * @example
- * const watch = new PostgresWatch(settings, { lastCommitMs: () => recorder.lastCommitMs })
+ * const watch = new PostgresWatch(settings, () => relay.phase === 'standby')
  * watch.start()
  */
 export class PostgresWatch {
   readonly #settings: Pick<RelaySettings, 'database' | 'slot' | 'publication'>
   readonly #clock = new WalClock()
   readonly #inspections: SlotInspection[] = []
-  readonly #seen = new Map<string, Peer & { readonly seenMs: number }>()
-  readonly #lastCommitMs: () => number | undefined
+  readonly #seen = new Map<string, SeenPeer>()
+  readonly #standsBy: () => boolean
   #connection: PostgresConnection | undefined
+  /** That the connection goes by. */
+  #name = ''
   #limitBytes: number | null = null
   #failure: string | null = null
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> | undefined
   #stopped = false
 
-  constructor(
-    settings: Pick<RelaySettings, 'database' | 'slot' | 'publication'>,
-    options: { readonly lastCommitMs: () => number | undefined },
-  ) {
+  constructor(settings: Pick<RelaySettings, 'database' | 'slot' | 'publication'>, standsBy: () => boolean) {
     this.#settings = settings
-    this.#lastCommitMs = options.lastCommitMs
+    this.#standsBy = standsBy
   }
 
   start(): void {
@@ -90,7 +96,6 @@ export class PostgresWatch {
     const now = this.#inspections.at(-1)
     if (!now) return this.#failure === null ? null : { ...UNKNOWN, failure: this.#failure }
     const before = this.#inspections[0]
-    const age = this.lagSeconds()
     const leftSeconds = forecastBudget(now, before === now ? undefined : before)
     return {
       failure: this.#failure,
@@ -98,8 +103,6 @@ export class PostgresWatch {
       walStatus: now.slot?.wal_status ?? null,
       keptBytes: now.restartLagBytes,
       lagBytes: now.confirmedLagBytes,
-      lagIsAtLeast: age?.isAtLeast ?? false,
-      lagSeconds: age?.seconds ?? null,
       limitBytes: this.#limitBytes,
       leftBytes: now.slot?.safe_wal_size ?? null,
       leftSeconds: leftSeconds ?? null,
@@ -115,14 +118,10 @@ export class PostgresWatch {
     }
   }
 
-  /** How old the position is that the slot is confirmed to. A backlog from before the first look is as old as what passes. */
+  /** How old the position is that the slot is confirmed to, whoever holds it; undefined: not known. */
   lagSeconds(): { readonly seconds: number; readonly isAtLeast: boolean } | undefined {
     const now = this.#inspections.at(-1)
-    if (!now?.slot) return undefined
-    const age = this.#clock.ageOf(now.walBytes - now.confirmedLagBytes, performance.now())
-    const commitMs = this.#lastCommitMs()
-    if (!age?.isAtLeast || commitMs === undefined) return age
-    return { seconds: Math.max(age.seconds, (Date.now() - commitMs) / 1_000), isAtLeast: false }
+    return now?.slot && this.#clock.ageOf(now.walBytes - now.confirmedLagBytes, performance.now())
   }
 
   async #look(): Promise<void> {
@@ -133,7 +132,11 @@ export class PostgresWatch {
       }
       const inspection = await inspectSlot(client, this.#settings)
       const { slot, database } = this.#settings
-      const rows = (await connection.query(PEERS, [slot, database.applicationName])) as unknown as PeerRow[]
+      await this.#tellName(connection)
+      const rows = (await connection.query(PEERS, [
+        slot,
+        `${database.applicationName}${STANDS_BY}`,
+      ])) as unknown as PeerRow[]
       const last = this.#inspections.at(-1)
       if (last && inspection.walBytes < last.walBytes) this.#inspections.length = 0
       this.#inspections.push(inspection)
@@ -150,39 +153,51 @@ export class PostgresWatch {
 
   async #connect(): Promise<PostgresConnection> {
     const { database } = this.#settings
-    const connection = await connectPostgres({ ...database, applicationName: `${database.applicationName} console` })
+    const applicationName = `${database.applicationName} console`
+    const connection = await connectPostgres({ ...database, applicationName })
     if (this.#stopped) {
       await connection.close()
       throw new Error('the console has stopped')
     }
     this.#connection = connection
+    this.#name = applicationName
     const [row] = await connection.query(LIMIT)
     this.#limitBytes = row?.['bytes'] === null ? null : Number(row?.['bytes'])
     return connection
   }
 
+  async #tellName(connection: PostgresConnection): Promise<void> {
+    const name = `${this.#settings.database.applicationName}${this.#standsBy() ? STANDS_BY : ' console'}`
+    if (name === this.#name) return
+    await connection.query("SELECT set_config('application_name', $1, false)", [name])
+    this.#name = name
+  }
+
   #see(rows: readonly PeerRow[]): void {
     const seenMs = Date.now()
     for (const [key, peer] of this.#seen) {
-      // A holder and a server are there or not; only a relay that stands by comes and goes.
-      if (peer.role !== 'relay' || seenMs - peer.seenMs > PEER_MEMORY_MS) this.#seen.delete(key)
+      // The others are there or not; only a relay that looks whether the slot is free comes and goes.
+      if (!peer.isPassing || seenMs - peer.seenMs > PEER_MEMORY_MS) this.#seen.delete(key)
     }
     for (const row of rows) {
-      const { role, key, detail } = describePeer(row)
-      if (this.#seen.size >= PEERS_MAX && !this.#seen.has(key)) continue
-      const { name, address, since } = row
-      this.#seen.set(key, { role, name, address, sinceMs: since === null ? null : Math.round(since), detail, seenMs })
+      const { key, ...peer } = describePeer(row, this.#settings.database.applicationName)
+      if (this.#seen.size < PEERS_MAX || this.#seen.has(key)) this.#seen.set(key, { ...peer, seenMs })
     }
   }
 
   #peers(): Peer[] {
-    return [...this.#seen.values()]
-      .map(({ seenMs: _, ...peer }) => peer)
+    const peers = [...this.#seen.values()]
+    const told = new Set(
+      peers.filter(({ role, isPassing }) => role === 'stands by' && !isPassing).map((one) => one.address),
+    )
+    return peers
+      .filter(({ isPassing, address }) => !isPassing || !told.has(address))
+      .map(({ seenMs: _, isPassing: __, ...peer }) => peer)
       .sort((a, b) => ORDER.indexOf(a.role) - ORDER.indexOf(b.role) || (a.address < b.address ? -1 : 1))
   }
 }
 
-const ORDER: readonly Peer['role'][] = ['holds the slot', 'relay', 'standby server']
+const ORDER: readonly Peer['role'][] = ['holds the slot', 'stands by', 'standby server']
 
 const UNKNOWN: SlotSection = {
   failure: null,
@@ -190,8 +205,6 @@ const UNKNOWN: SlotSection = {
   walStatus: null,
   keptBytes: 0,
   lagBytes: 0,
-  lagIsAtLeast: false,
-  lagSeconds: null,
   limitBytes: null,
   leftBytes: null,
   leftSeconds: null,
@@ -200,16 +213,18 @@ const UNKNOWN: SlotSection = {
   peers: [],
 }
 
-/** Connections of relays from one address are shown as one: each has several, and makes new ones while it stands by. */
-function describePeer({ pid, name, address, holds, state, sync, replica, lag }: PeerRow): {
-  role: Peer['role']
-  key: string
-  detail: string
-} {
-  if (holds) return { role: 'holds the slot', key: `holder ${pid}`, detail: `backend ${pid}` }
-  if (replica) {
-    const behind = lag === null ? '' : `, ${lag.toFixed(1)} s behind`
-    return { role: 'standby server', key: `server ${pid}`, detail: `${state ?? ''} (${sync ?? ''})${behind}` }
+function describePeer(row: PeerRow, ours: string): Omit<SeenPeer, 'seenMs'> & { readonly key: string } {
+  const { pid, address, since, state, sync, lag } = row
+  const common = { name: row.name, address, sinceMs: since === null ? null : Math.round(since), isPassing: false }
+  if (row.holds) return { ...common, key: `holder ${pid}`, role: 'holds the slot', detail: `backend ${pid}` }
+  if (row.name.endsWith(STANDS_BY)) {
+    const detail = row.own ? 'this relay' : `backend ${pid}`
+    return { ...common, key: `relay ${pid}`, role: 'stands by', name: row.own ? `${ours} (this one)` : ours, detail }
   }
-  return { role: 'relay', key: `relay ${name} ${address}`, detail: 'connected within the last minute' }
+  if (row.name === ours) {
+    const detail = 'looks every second whether the slot is free; its console is off'
+    return { ...common, key: `passing ${address}`, role: 'stands by', sinceMs: null, detail, isPassing: true }
+  }
+  const behind = lag === null ? '' : `, ${lag.toFixed(1)} s behind`
+  return { ...common, key: `server ${pid}`, role: 'standby server', detail: `${state ?? ''} (${sync ?? ''})${behind}` }
 }

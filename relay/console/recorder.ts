@@ -60,8 +60,6 @@ export class Recorder {
   deliveredCount = 0
   /** Dead letters since the start. */
   deadLetterCount = 0
-  /** Commit time of the fact that was delivered last; undefined: none yet. */
-  lastCommitMs: number | undefined
 
   constructor(options: {
     readonly routes: readonly Route[]
@@ -113,8 +111,6 @@ export class Recorder {
       if (kept) kept.last = { id: row.id, eventType: row.eventType, key: row.aggregateId, atMs }
       this.#keep({ row, value: row.hasPayload ? entry.value : undefined })
     }
-    const last = entries.at(-1)
-    if (last?.commitTimeMicros !== undefined) this.lastCommitMs = Number(last.commitTimeMicros / 1_000n)
   }
 
   /** Once a second, for the rates. */

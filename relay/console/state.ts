@@ -23,6 +23,15 @@ export interface RelaySection {
   readonly phase: string
   /** Null: facts get through. */
   readonly notOk: string | null
+  /** Age of the oldest fact that is not in Kafka; 0: none waits; null: not known. */
+  readonly behindSeconds: number | null
+  /** True: the slot stands before the first look of this process, so it is the least that it can be. */
+  readonly behindIsAtLeast: boolean
+  /** Received and not yet in Kafka. */
+  readonly pendingFacts: number
+  readonly pendingBytes: number
+  /** What the last heartbeat took through the slot; null: none came back yet, or none is sent. */
+  readonly heartbeatSeconds: number | null
   /** Facts since the start of the process. */
   readonly receivedCount: number
   readonly deliveredCount: number
@@ -45,7 +54,6 @@ export interface Sample {
   readonly received: number
   readonly delivered: number
   readonly lagBytes: number | null
-  readonly lagSeconds: number | null
 }
 
 export interface SlotSection {
@@ -55,9 +63,6 @@ export interface SlotSection {
   readonly walStatus: string | null
   readonly keptBytes: number
   readonly lagBytes: number
-  /** True: the slot stands before the first look of this process, so the seconds are the least that it can be. */
-  readonly lagIsAtLeast: boolean
-  readonly lagSeconds: number | null
   /** `max_slot_wal_keep_size`; null: no limit. */
   readonly limitBytes: number | null
   readonly leftBytes: number | null
@@ -70,7 +75,7 @@ export interface SlotSection {
 
 /** Who is connected: the relay that holds the slot, others that stand by, and PostgreSQL's own standbys. */
 export interface Peer {
-  readonly role: 'holds the slot' | 'relay' | 'standby server'
+  readonly role: 'holds the slot' | 'stands by' | 'standby server'
   readonly name: string
   readonly address: string
   readonly sinceMs: number | null

@@ -5,7 +5,7 @@ import { createDeadLettersPanel } from './dead-letters-panel.ts'
 import { byId, setText } from './dom.ts'
 import { createFactsPanel } from './facts-panel.ts'
 import { formatSeconds } from './format.ts'
-import { showDoctor, showSlot, showTiles, showTopics } from './panels.ts'
+import { showDoctor, showFaults, showSlot, showTiles, showTopics } from './panels.ts'
 import { startTheme } from './theme.ts'
 import { judge } from './verdict.ts'
 
@@ -88,8 +88,8 @@ function drawNow(): void {
   setText(byId('explanation'), verdict.explanation)
   document.title = `${verdict.headline} · factlib relay`
 
-  showTiles(ended || live !== 'live' ? 0 : (lastSample?.delivered ?? 0), relay)
   if (relay) {
+    showTiles(ended || live !== 'live' ? 0 : (lastSample?.delivered ?? 0), relay)
     setText(byId('slot-name'), relay.slot)
     setText(byId('prefixes'), relay.prefixes.join(', '))
     setText(byId('version'), `factlib-relay ${relay.version}`)
@@ -99,6 +99,7 @@ function drawNow(): void {
     )
     if (deadLetters) showDeadLetters(deadLetters, nowMs, relay.mayRequeue)
   }
+  showFaults(verdict.state === 'bad' && !ended ? (relay?.faults ?? []) : [])
   if (slot) showSlot(slot)
   if (topics) showTopics(topics, nowMs)
   if (facts) showFacts(facts)

@@ -6,6 +6,8 @@ import { formatBytes, formatRate, formatSeconds } from './format.ts'
 
 const HEIGHT = 190
 const SAMPLES_KEPT = 900
+/** So that the axis has round numbers of KiB and MiB. */
+const BYTE_STEPS = Array.from({ length: 40 }, (_, index) => 2 ** index)
 /** The charts begin with so much of the time axis, seconds. */
 const SPAN_SECONDS = 60
 
@@ -31,7 +33,13 @@ export function createCharts(throughput: HTMLElement, lag: HTMLElement): Charts 
       { colour: '--series-b', of: (sample) => sample.received },
       { colour: '--series-a', of: (sample) => sample.delivered, isFilled: true },
     ]),
-    createChart(lag, formatBytes, 65_536, [{ colour: '--series-c', of: (sample) => sample.lagBytes, isFilled: true }]),
+    createChart(
+      lag,
+      formatBytes,
+      65_536,
+      [{ colour: '--series-c', of: (sample) => sample.lagBytes, isFilled: true }],
+      BYTE_STEPS,
+    ),
   ]
 
   function update(): void {
@@ -68,7 +76,13 @@ export function createCharts(throughput: HTMLElement, lag: HTMLElement): Charts 
   }
 }
 
-function createChart(element: HTMLElement, format: (value: number) => string, least: number, lines: readonly Line[]) {
+function createChart(
+  element: HTMLElement,
+  format: (value: number) => string,
+  least: number,
+  lines: readonly Line[],
+  steps?: number[],
+) {
   let plot: uPlot | undefined
   let shown: readonly Sample[] = []
 
@@ -96,10 +110,17 @@ function createChart(element: HTMLElement, format: (value: number) => string, le
         axes: [
           {
             ...axis,
+            size: 28,
             space: 70,
             values: (_, at) => at.map((second) => new Date(second * 1_000).toLocaleTimeString('en-GB')),
           },
-          { ...axis, size: 68, space: 36, values: (_, at) => at.map((value) => (value === 0 ? '0' : format(value))) },
+          {
+            ...axis,
+            size: 68,
+            space: 36,
+            ...(steps ? { incrs: steps } : {}),
+            values: (_, at) => at.map((value) => (value === 0 ? '0' : format(value))),
+          },
         ],
         series: [
           {},

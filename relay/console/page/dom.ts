@@ -59,12 +59,18 @@ export function sync<T, E extends HTMLElement>(
   for (const left of old.values()) left.remove()
 }
 
-/** A row of cells; `labels` stand before the values where the table is a list (narrow). */
-export function row(labels: readonly string[], classes: readonly string[] = []): HTMLTableRowElement {
+/** A row of cells under these headings; `units` stand behind the values where there is no room for headings. */
+export function row(
+  labels: readonly string[],
+  classes: readonly string[] = [],
+  units: Readonly<Record<string, string>> = {},
+): HTMLTableRowElement {
   const element = create('tr')
   for (const [index, label] of labels.entries()) {
     const cell = create('td', { class: classes[index] ?? '' })
     cell.dataset['label'] = label
+    const unit = units[label]
+    if (unit !== undefined) cell.dataset['unit'] = unit
     element.append(cell)
   }
   return element

@@ -1,24 +1,39 @@
 import type { DoctorSection, Peer, RelaySection, SlotSection, TopicsSection } from '../state.ts'
 import { byId, create, row, setCell, setText, show, sync } from './dom.ts'
-import { formatAgo, formatBytes, formatCount, formatRate, formatSeconds } from './format.ts'
+import { formatAgo, formatBytes, formatCount, formatLatency, formatRate, formatSeconds } from './format.ts'
 
 // What only shows: tiles, slot, peers, topics, findings. `nowMs` is the relay's clock.
 
 /** Of the budget that is left: from here on somebody should look, and here somebody must. */
 const LOW_SHARE = 0.5
 const VERY_LOW_SHARE = 0.2
+/** So far behind is worth a colour. */
+const BEHIND_SECONDS = 10
 
-export function showTiles(delivered: number, relay: RelaySection | undefined): void {
+export function showTiles(delivered: number, relay: RelaySection): void {
   setText(byId('tile-rate'), formatRate(delivered))
-  setText(byId('tile-rate-note'), relay ? `${formatCount(relay.deliveredCount)} since the start` : '')
+  setText(byId('tile-rate-note'), `${formatCount(relay.deliveredCount)} since the start`)
+  const { behindSeconds, behindIsAtLeast, pendingFacts, heartbeatSeconds } = relay
+  const behind = behindSeconds === null ? '–' : `${behindIsAtLeast ? '≥ ' : ''}${formatSeconds(behindSeconds)}`
+  setText(byId('tile-lag'), behind)
+  const heartbeat =
+    heartbeatSeconds === null ? 'none in flight' : `heartbeat ${formatLatency(heartbeatSeconds * 1_000)}`
+  setText(byId('tile-lag-note'), pendingFacts > 0 ? `${formatCount(pendingFacts)} facts in flight` : heartbeat)
+  byId('tile-lag-box').dataset['state'] = (behindSeconds ?? 0) > BEHIND_SECONDS ? 'warning' : ''
+}
+
+/** Shown while something is wrong; a fault that has passed is no news. */
+export function showFaults(faults: RelaySection['faults']): void {
+  sync(byId('faults'), faults.slice(0, 6), {
+    key: ({ side, type }) => `${side} ${type}`,
+    create: () => create('li'),
+    update: (element, { side, type, count }) =>
+      setText(element, `${side === 'kafka' ? 'Kafka' : 'PostgreSQL'} ${type} ×${count >= 100 ? '100+' : count}`),
+  })
 }
 
 export function showSlot(slot: SlotSection): void {
   const hasSlot = slot.exists
-  const lag = slot.lagSeconds === null ? '–' : `${slot.lagIsAtLeast ? '≥ ' : ''}${formatSeconds(slot.lagSeconds)}`
-  setText(byId('tile-lag'), hasSlot ? lag : '–')
-  setText(byId('tile-lag-note'), hasSlot ? `${formatBytes(slot.lagBytes)} of WAL not confirmed` : 'no slot to read')
-  byId('tile-lag-box').dataset['state'] = hasSlot && (slot.lagSeconds ?? 0) > 60 ? 'warning' : ''
   const share = slot.limitBytes && slot.leftBytes !== null ? Math.max(0, slot.leftBytes) / slot.limitBytes : null
   showBudget(slot, hasSlot ? Math.min(1, share ?? 1) : 0, share !== null)
   sync(byId('slot-findings'), slot.findings, {
@@ -100,7 +115,7 @@ export function showTopics({ topics, omitted }: TopicsSection, nowMs: number): v
   setText(byId('topics-note'), omitted > 0 ? `and ${omitted} more, not kept` : '')
   sync(byId('topics').querySelector('tbody') as HTMLElement, topics, {
     key: ({ topic }) => topic,
-    create: () => row(TOPIC_LABELS, TOPIC_CLASSES),
+    create: () => row(TOPIC_LABELS, TOPIC_CLASSES, { 'Facts/s': 'facts/s', Facts: 'facts' }),
     update: (element, { topic, perSecond, count, last }) => {
       setCell(element, 0, topic)
       setCell(element, 1, formatRate(perSecond))

@@ -51,12 +51,12 @@ export function judge({ live, relay, slot, ended }: Known): Verdict {
       headline: `The relay ${PHASES[relay.phase] ?? relay.phase}`,
       explanation: 'No fact is lost meanwhile: PostgreSQL keeps them.',
     }
-  const behind = slot?.lagSeconds ?? 0
+  const behind = relay.behindSeconds ?? 0
   if (behind > BACKLOG_SECONDS)
     return {
       state: 'busy',
       headline: 'Working off a backlog',
-      explanation: `Facts get through, ${slot?.lagIsAtLeast ? 'at least ' : ''}${formatSeconds(behind)} after their commit.`,
+      explanation: `Facts get through, ${relay.behindIsAtLeast ? 'at least ' : ''}${formatSeconds(behind)} after their commit.`,
     }
   return {
     state: 'good',
