@@ -1,8 +1,9 @@
 // `npm test`: everything, on a fresh clone, against real servers. Its last line is `N passed, N failed`; what did not run failed.
 //
-//   npm test                      types, then the vitest projects pure and servers (chaos, extended: npm run test:chaos, npm run test:extended)
+//   npm test                      types, then the vitest projects pure, servers and chaos
 //   npm test -- test/relay        types, then the files whose path contains test/relay
 //   node scripts/test.mjs --lint  also format and lint first (.ci/run)
+//   node scripts/test.mjs --extended  then the project extended (.ci/run): faults on each Kafka client, exactly once, broken set-ups
 //   node scripts/test.mjs --chaos  then minutes of random faults, by fixed seeds (.ci/run)
 //   node scripts/test.mjs --node24  then the pure tests under Node 24 too (.ci/run)
 import { spawnSync } from 'node:child_process'
@@ -13,13 +14,17 @@ import { fileURLToPath } from 'node:url'
 import { ensureInstalled } from './ensure-installed.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const flags = ['--lint', '--node24', '--chaos']
+const flags = ['--lint', '--node24', '--extended', '--chaos']
 const filters = process.argv.slice(2).filter((argument) => !flags.includes(argument))
-/** Beside the minute that is a test: an older server. */
-const CHAOS = [['--minutes', '2', '--seed', '15', '--postgres', '15']]
+/** Beside the minutes that are a test: an older server, the other client on three brokers, exactly once. */
+const CHAOS = [
+  ['--minutes', '2', '--seed', '15', '--postgres', '15'],
+  ['--minutes', '2', '--seed', '24', '--client', 'platformatic', '--brokers', '3'],
+  ['--minutes', '2', '--seed', '33', '--brokers', '3', '--exactly-once'],
+]
 /** Under the second Node version: the pure tests. */
 const NODE24_PROJECTS = ['--project=pure']
-const PROJECTS = ['--project=pure', '--project=servers']
+const PROJECTS = ['--project=pure', '--project=servers', '--project=chaos']
 let passed = 0
 const failures = []
 
@@ -40,6 +45,7 @@ async function main() {
   count("types of the console's page", node('typescript/bin/tsc', ['-p', 'relay/console/page', '--noEmit']))
   runTests(filters, process.execPath)
   if (process.argv.includes('--node24')) runTests(['test/src', 'test/relay'], findNode24(), NODE24_PROJECTS)
+  if (process.argv.includes('--extended')) runTests([], process.execPath, ['--project=extended'])
   if (process.argv.includes('--chaos'))
     for (const args of CHAOS) count(`chaos ${args.join(' ')}`, node('tsx/dist/cli.mjs', ['scripts/chaos.ts', ...args]))
 }
