@@ -51,12 +51,12 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          // Faults on servers of their own: minutes, alone on the machine. `npm run test:chaos`.
+          // Faults on servers of their own, which mostly wait: two files at once. `npm run test:chaos`.
           name: 'chaos',
           include: ['test/chaos/**/*.e2e.test.ts'],
           globalSetup: ['test/support/services/global-setup.ts'],
           testTimeout: 180_000,
-          maxWorkers: 1,
+          maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },
       },
