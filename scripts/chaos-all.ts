@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { ReliabilityRow } from '../test/support/chaos-verdict.ts'
+import type { ReliabilityRow } from '../test/support/chaos-report.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DOCUMENT = join(ROOT, 'docs', 'reliability.md')
@@ -17,34 +17,51 @@ const RUNS = [
   { postgres: 18, client: 'kafkajs', project: 'extended', files: ['test/relay/exactly-once.e2e.test.ts'] },
 ] as const
 
-/** Runs everything, and writes docs/reliability.md; resolves to the exit code. */
-export async function runAll({ minutes }: { readonly minutes: number }): Promise<number> {
+/**
+ * Runs everything, and writes docs/reliability.md from its rows; resolves to the exit code.
+ *
+ * @param options.results a file of rows to add to: what was run before, and not again, stays in the document.
+ * @param options.only runs to take, `18:kafkajs` or `18:kafkajs:extended` say. Default: all.
+ */
+export async function runAll(options: {
+  readonly minutes: number
+  readonly results?: string | undefined
+  readonly only?: readonly string[] | undefined
+}): Promise<number> {
+  const { minutes, only } = options
   const folder = mkdtempSync(join(tmpdir(), 'factlib-chaos-'))
-  const results = join(folder, 'rows.jsonl')
+  const results = options.results ?? join(folder, 'rows.jsonl')
   let failed = false
   try {
-    for (const { postgres, client, project, files } of RUNS)
-      if (
-        run(['node_modules/vitest/vitest.mjs', 'run', '--project', project, ...files], {
-          FACTLIB_CHAOS_RESULTS: results,
-          FACTLIB_CHAOS_POSTGRES: String(postgres),
-          FACTLIB_CHAOS_CLIENT: client,
-          FACTLIB_CHAOS_MINUTES: String(minutes),
-          FACTLIB_CHAOS_LONG: '1',
-        }) !== 0
-      )
-        failed = true
-    const rows = existsSync(results)
-      ? readFileSync(results, 'utf8')
-          .trim()
-          .split('\n')
-          .map((line) => JSON.parse(line) as ReliabilityRow)
-      : []
+    for (const { postgres, client, project, files } of RUNS) {
+      const names = [`${postgres}:${client}`, `${postgres}:${client}:${project}`]
+      if (only && !names.some((name) => only.includes(name))) continue
+      const code = run(['node_modules/vitest/vitest.mjs', 'run', '--project', project, ...files], {
+        FACTLIB_CHAOS_RESULTS: results,
+        FACTLIB_CHAOS_POSTGRES: String(postgres),
+        FACTLIB_CHAOS_CLIENT: client,
+        FACTLIB_CHAOS_MINUTES: String(minutes),
+        FACTLIB_CHAOS_LONG: '1',
+      })
+      if (code !== 0) failed = true
+    }
+    const rows = readRows(results)
     writeFileSync(DOCUMENT, reliabilityDocument(rows, new Date()))
     return failed || rows.length === 0 ? 1 : 0
   } finally {
     rmSync(folder, { recursive: true })
   }
+}
+
+/** Of a case that was run more than once the last row, in the first one's place. */
+function readRows(file: string): ReliabilityRow[] {
+  const rows = new Map<string, ReliabilityRow>()
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []
+  for (const line of lines) {
+    const row = JSON.parse(line) as ReliabilityRow
+    rows.set([row.scenario, row.postgres, row.client, row.brokers].join('|'), row)
+  }
+  return [...rows.values()]
 }
 
 /** The document from its rows. */

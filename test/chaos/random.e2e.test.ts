@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { chaosClient, startChaosServers } from '../support/chaos.ts'
+import { report } from '../support/chaos-report.ts'
 import { runChaos } from '../support/chaos-run.ts'
-import { report } from '../support/chaos-verdict.ts'
 
 // The same faults as ever, by one fixed seed; `npm run chaos` takes any, and as long as one likes.
 

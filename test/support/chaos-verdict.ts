@@ -1,17 +1,8 @@
-import { appendFileSync } from 'node:fs'
 import { expect } from 'vitest'
-import { type ChaosBench, chaosClient, chaosPostgresVersion, readTruth } from './chaos.ts'
+import { type ChaosBench, readTruth } from './chaos.ts'
+import { report } from './chaos-report.ts'
 import { type CheckResult, type Fault, isClean } from './checker.ts'
 import type { Load } from './load.ts'
-
-/** A row of docs/reliability.md. */
-export interface ReliabilityRow extends CheckResult {
-  readonly scenario: string
-  readonly postgres: number
-  readonly client: string
-  readonly brokers: number
-  readonly faults: number
-}
 
 /**
  * The end of a scenario: stops the load, waits until all that was committed is in Kafka and confirmed, and judges.
@@ -52,11 +43,4 @@ export async function reachVerdict(
   const durableAtMs = (id: string) => (deadLetters?.has(id) ? 0 : checker.deliveredAtMs(id))
   expect(watch.findEarlyConfirmations(durableAtMs).slice(0, 5)).toEqual([])
   return result
-}
-
-/** A line for whoever collects them: `npm run chaos -- --all`. */
-export function report(row: Omit<ReliabilityRow, 'postgres' | 'client'>): void {
-  const file = process.env['FACTLIB_CHAOS_RESULTS']
-  const whole: ReliabilityRow = { ...row, postgres: chaosPostgresVersion(), client: chaosClient() }
-  if (file) appendFileSync(file, `${JSON.stringify(whole)}\n`)
 }
