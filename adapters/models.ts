@@ -47,8 +47,11 @@ export interface ModelMappers<Row, Model extends string = string> {
 
 /** `models` of an adapter: a model's name → its mappers. `Rows`: a model's name → the type of its rows. */
 export type ModelFacts<Rows> = {
-  readonly [Model in keyof Rows]?: ModelMappers<Rows[Model], Model & string> | undefined
+  readonly [Model in keyof Rows]?: ModelMappers<Rows[Model], NameIn<Rows, Model>> | undefined
 }
+
+/** `string` where `Rows` names no models: a mapper that was typed for one name would not be one for all of them. */
+type NameIn<Rows, Model> = string extends keyof Rows ? string : Model & string
 
 /** A change that the adapter has seen. */
 export interface SeenChange {

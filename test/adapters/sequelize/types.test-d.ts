@@ -64,6 +64,32 @@ export function models(): () => void {
       Order: { restored: (order: Order) => ({ aggregateType: 'order', aggregateId: order.id, eventType: 'x' }) },
     },
   })
+  // Or nowhere: a row is then any instance, and the change keeps its type.
+  installFactlib(sequelize, {
+    models: {
+      Order: {
+        on: (row, { operation, model }) => {
+          const told: ['created' | 'updated' | 'deleted' | 'restored', string] = [operation, model]
+          void told
+          return { aggregateType: 'order', aggregateId: String(row.get('id')), eventType: `order.${operation}` }
+        },
+        created: (row, change) => {
+          const operation: 'created' = change.operation
+          return { aggregateType: 'order', aggregateId: String(row['id']), eventType: `order.${operation}` }
+        },
+      },
+    },
+  })
+  installFactlib<{ Order: Order }>(sequelize, {
+    models: {
+      Order: {
+        on: (order, { model }) => {
+          const name: 'Order' = model
+          return { aggregateType: name, aggregateId: order.id, eventType: 'x' }
+        },
+      },
+    },
+  })
   // @ts-expect-error a mapper is synchronous
   installFactlib<{ Order: Order }>(sequelize, { models: { Order: { created: async () => undefined } } })
   return uninstall
