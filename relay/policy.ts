@@ -104,6 +104,12 @@ export function decideSourceFault(
       hint: 'another relay writes for this slot; letting go of it',
       type,
     }
+  if (type === '42501' && /permission denied for database/.test(String((error as Error).message)))
+    return {
+      delayMs: backoffMs(attempt, 2_000, 15_000),
+      hint: 'the role may not create the publication: GRANT CREATE ON DATABASE to it, or run factlib-relay setup as an administrator',
+      type,
+    }
   if (OPERATOR_STATES.test(type))
     return {
       delayMs: backoffMs(attempt, 2_000, 15_000),

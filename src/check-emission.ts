@@ -116,8 +116,8 @@ export function judgeEmission(
   return { ok: problems.length === 0, problems, warnings }
 }
 
-const CREATE_SLOT =
-  "start the relay once before the service emits; or SELECT pg_create_logical_replication_slot('name', 'pgoutput')"
+const createSlot = (name: string) =>
+  `start the relay once before the service emits; or SELECT pg_create_logical_replication_slot('${name}', 'pgoutput')`
 
 function checkSlots(
   slots: readonly SlotState[],
@@ -135,7 +135,7 @@ function checkSlots(
       problems.push({
         code: 'NO_SLOT',
         message: `no slot of the database ${database} can carry facts: emitting succeeds, and every fact is lost`,
-        remedy: CREATE_SLOT,
+        remedy: createSlot('name'),
       })
     }
     if (fit.length === 1) warn(fit[0]!, warnings)
@@ -146,7 +146,7 @@ function checkSlots(
     problems.push({
       code: 'SLOT_MISSING',
       message: `the slot ${wanted} does not exist: emitting succeeds, and every fact is lost`,
-      remedy: CREATE_SLOT,
+      remedy: createSlot(wanted),
     })
     return
   }

@@ -70,6 +70,11 @@ describe('policy', () => {
     },
   )
 
+  it('says which right is missing where the publication cannot be created', () => {
+    const denied = Object.assign(new Error('permission denied for database shop'), { code: '42501' })
+    expect(decideSourceFault(denied, 1).hint).toContain('GRANT CREATE ON DATABASE')
+  })
+
   it('has an exit code of its own for each way to end', () => {
     expect(EXIT).toMatchObject({
       stopped: 0,

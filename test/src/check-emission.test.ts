@@ -32,6 +32,11 @@ describe('judgeEmission', () => {
     expect(found.ok).toBe(problems.length === 0)
   })
 
+  it('the remedy for a missing slot makes the one that was asked for', () => {
+    const found = judgeEmission(server, [], [], { slot: 'shop_facts' })
+    expect(found.problems[0]?.remedy).toContain("pg_create_logical_replication_slot('shop_facts', 'pgoutput')")
+  })
+
   it('names what is wrong with the only slots that there are', () => {
     const found = judgeEmission(server, [{ ...slot, wal_status: 'lost' }], [], {})
     expect(codes(found)).toEqual(['SLOT_LOST'])

@@ -64,3 +64,8 @@ describe('FACTLIB_PREFIX', () => {
     expect(currentDefaults().prefix).toBeUndefined()
   })
 })
+
+it('refuses the prefix of the relay’s heartbeat: no relay would produce its facts', () => {
+  expect(() => configure({ prefix: 'factlib.heartbeat' })).toThrow("is the relay's own")
+  expect(() => configure({ prefix: 'factlib.heartbeats' })).not.toThrow()
+})
