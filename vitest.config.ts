@@ -2,11 +2,12 @@ import { defineConfig } from 'vitest/config'
 
 // Four kinds of test, told apart by their names (CONTRIBUTING.md): pure, PostgreSQL, end to end, types.
 
-/** Minutes each: faults on each Kafka client, exactly once, set-ups broken for real. `npm run test:extended`. */
+/** Minutes each: faults on each Kafka client, exactly once, set-ups broken for real, the operator's guide. `npm run test:extended`. */
 const EXTENDED = [
   'test/relay/exactly-once.e2e.test.ts',
   'test/relay/kafka/*.e2e.test.ts',
   'test/relay/doctor/*.e2e.test.ts',
+  'test/relay/operations/*.e2e.test.ts',
 ]
 export default defineConfig({
   test: {

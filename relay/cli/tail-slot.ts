@@ -47,7 +47,13 @@ export async function openSlotTail({
       id: undefined,
     }
   }
+  let isCut = false
   return {
+    get unseen() {
+      return isCut
+        ? `Nothing that matches among the first ${MOST_CHANGES} changes in the slot, and it holds more.`
+        : undefined
+    },
     async recent(limit, passes) {
       const client = {
         query: async (text: string, values?: unknown[]) => ({ rows: await connection.query(text, values) }),
@@ -57,7 +63,10 @@ export async function openSlotTail({
           throw fail(error)
         })
         const own = messages.filter(({ prefix }) => every || settings.prefixes.includes(prefix)).map(toTail)
-        if (isAll || own.filter(passes).length >= limit || changes === MOST_CHANGES) return own
+        if (isAll || own.filter(passes).length >= limit || changes === MOST_CHANGES) {
+          isCut = !isAll
+          return own
+        }
       }
     },
     close: () => connection.close(),

@@ -40,6 +40,8 @@ export interface TailSource {
   recent(limit: number, passes: (message: TailMessage) => boolean): Promise<TailMessage[]>
   /** What comes after that, until the signal. */
   follow?(onMessage: (message: TailMessage) => void, signal: AbortSignal): Promise<void>
+  /** Why there may be more than `recent` has found; undefined: it has looked at everything. */
+  readonly unseen?: string | undefined
   close(): Promise<void>
 }
 
@@ -67,6 +69,7 @@ export async function tail(
     for (const message of options.fromSlot ? recent.slice(0, limit) : recent.slice(-limit)) print(message)
     if (options.follow && source.follow)
       await source.follow((message) => passes(message) && print(message), signal ?? new AbortController().signal)
+    else if (recent.length === 0 && source.unseen !== undefined) terminal.note(`${source.unseen}\n`)
     else if (recent.length === 0 && !options.json) terminal.note('Nothing there that matches.\n')
     return COMMAND_EXIT.done
   } finally {

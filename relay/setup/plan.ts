@@ -103,7 +103,7 @@ export function planSetup(state: SetupState, options: SetupOptions): SetupPlan {
       sql: [provider.grantReplication(role)],
     },
     {
-      what: `role "${role}" may connect to database "${state.database}"`,
+      what: `role "${role}" may connect to database "${state.database || 'DATABASE'}"`,
       there: state.role.exists && state.role.mayConnect,
       sql: [`GRANT CONNECT ON DATABASE ${pg.escapeIdentifier(state.database || 'DATABASE')} TO ${name}`],
     },

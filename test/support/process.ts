@@ -19,16 +19,18 @@ export interface ProcessExit {
   readonly signal: NodeJS.Signals | null
 }
 
+type LineTest = RegExp | string | ((line: string) => boolean)
+
 export interface TestProcess {
   readonly pid: number
   /** All that it wrote so far, standard output and error in the order in which they came. */
   output(): string
   /**
-   * The first line, of those written and those to come, that matches (string: contains). Default 15,000 ms.
+   * The first line, of those written and those to come, that matches (string: contains; function: true). Default 15,000 ms.
    *
    * @throws when it exits or the time is over first, with the end of its output
    */
-  whenLine(what: RegExp | string, timeoutMs?: number): Promise<string>
+  whenLine(what: LineTest, timeoutMs?: number): Promise<string>
   /** @throws when it has not exited in time. Default 15,000 ms. */
   whenExited(timeoutMs?: number): Promise<ProcessExit>
   signal(signal: NodeJS.Signals): void
@@ -111,8 +113,11 @@ class SpawnedProcess implements TestProcess {
     return this.#output
   }
 
-  whenLine(what: RegExp | string, timeoutMs = 15_000): Promise<string> {
-    const matches = (line: string): boolean => (typeof what === 'string' ? line.includes(what) : what.test(line))
+  whenLine(what: LineTest, timeoutMs = 15_000): Promise<string> {
+    const matches = (line: string): boolean => {
+      if (typeof what === 'function') return what(line)
+      return typeof what === 'string' ? line.includes(what) : what.test(line)
+    }
     const find = (): string | undefined => this.#completeLines().find(matches)
     return this.#when(find, `write a line like ${what}`, timeoutMs)
   }

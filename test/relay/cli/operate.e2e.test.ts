@@ -87,6 +87,17 @@ describe('tail', () => {
     await relay.stop()
   })
 
+  it('does not say that nothing is there when it has not looked at everything', async () => {
+    const bench = await prepared()
+    await bench.database.query(
+      "SELECT count(pg_logical_emit_message(true, 'foreign', 'x')) FROM generate_series(1, 50010)",
+    )
+    await bench.commit({ aggregateId: 'o-1' })
+    const terminal = captureTerminal()
+    await tail(configurationOf(bench), { fromSlot: true }, terminal)
+    expect(terminal.notes).toBe('Nothing that matches among the first 50000 changes in the slot, and it holds more.\n')
+  })
+
   it('shows control characters of others as escapes', async () => {
     const bench = await prepared()
     await bench.commit({ aggregateId: 'o-\u001b[31mred' })

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { appendFile, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, chown, cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import pg from 'pg'
 import { createCertificate } from './certificates.ts'
 import { freePort } from './free-port.ts'
 import { type PostgresVersion, postgresBinaries, type ServerUser, serverUser } from './postgres-binaries.ts'
@@ -22,6 +23,8 @@ export interface PostgresOptions {
   readonly settings?: Readonly<Record<string, string>>
   /** For messages and the data folder's name. Default `main`. */
   readonly name?: string
+  /** A streaming standby of this server, of the same version, over a physical slot of this name that is there already. */
+  readonly standbyOf?: { readonly primary: PostgresServer; readonly slot: string }
   /** Also takes TLS connections, with a certificate of `server.ca` for 127.0.0.1 and localhost. Default false. */
   readonly tls?: boolean
 }
@@ -39,8 +42,8 @@ export interface PostgresServer extends AsyncDisposable {
   readonly pid: number | undefined
   /** Resolves when the server is down; immediately when it is already. */
   stop(mode: StopMode): Promise<void>
-  /** Again, on the same port and data. */
-  start(): Promise<void>
+  /** Again, on the same port and data. `args`: more for the command line of `postgres`. */
+  start(args?: readonly string[]): Promise<void>
   /** SIGKILL to the postmaster; its children notice and end. */
   kill(): Promise<void>
   /** The end of the server's log, at most 64 KiB. */
@@ -79,15 +82,16 @@ const START_TIMEOUT_MS = 60_000
  * @throws when the version's binaries cannot be had, or the server does not start (the message ends with its log)
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
-  const { version = 18, settings = {}, name = 'main' } = options
+  const { standbyOf, version = standbyOf?.primary.version ?? 18, settings = {}, name = 'main' } = options
   const user = serverUser()
   const native = await postgresBinaries(version, user)
   const home = await mkdtemp(join(tmpdir(), `factlib-postgres-${version}-${name}-`))
   const releaseHome = guard({ kind: 'folder', path: home })
-  const password = randomBytes(12).toString('hex')
+  const password = standbyOf ? new URL(standbyOf.primary.url).password : randomBytes(12).toString('hex')
   const dataDir = join(home, 'data')
   try {
-    await initialize({ native, home, dataDir, password, user })
+    if (standbyOf) await copyPrimary(standbyOf, { home, dataDir, user })
+    else await initialize({ native, home, dataDir, password, user })
     const ca = options.tls ? await writeCertificate(dataDir, user) : undefined
     const port = await freePort()
     const lines = Object.entries({ ...DEFAULT_SETTINGS, port: String(port), ...(ca ? { ssl: 'on' } : {}), ...settings })
@@ -121,6 +125,46 @@ async function initialize({ native, home, dataDir, password, user }: Cluster): P
   args.push('--encoding', 'UTF8', '--locale', 'C', '--no-sync')
   await promisify(execFile)(join(native, 'bin', 'initdb'), args, { env: serverEnv(), cwd: home, ...user })
   await rm(passwordFile)
+}
+
+/**
+ * What pg_basebackup does, over SQL: it is not among the binaries that we have. What is copied while it is written is
+ * mended by the WAL, which the standby fetches from its slot.
+ */
+async function copyPrimary(
+  { primary, slot }: { readonly primary: PostgresServer; readonly slot: string },
+  { home, dataDir, user }: Pick<Cluster, 'home' | 'dataDir' | 'user'>,
+): Promise<void> {
+  const client = new pg.Client(primary.url)
+  await client.connect()
+  try {
+    await client.query("SELECT pg_backup_start('standby', true)")
+    await cp(primary.dataDir, dataDir, {
+      recursive: true,
+      filter: (source) =>
+        !/\/(postmaster\.(pid|opts)|standby\.signal)$|\/(pg_wal|pg_replslot|pg_notify|pg_stat_tmp)\/./.test(
+          source.slice(primary.dataDir.length),
+        ),
+    })
+    await mkdir(join(dataDir, 'pg_wal', 'archive_status'), { recursive: true })
+    const [label] = (await client.query('SELECT labelfile FROM pg_backup_stop(false)')).rows
+    await writeFile(join(dataDir, 'backup_label'), label?.['labelfile'])
+  } finally {
+    await client.end()
+  }
+  const { hostname, port, username, password } = new URL(primary.url)
+  const conninfo = `host=${hostname} port=${port} user=${username} password=${password} dbname=postgres`
+  await appendFile(
+    join(dataDir, 'postgresql.conf'),
+    `primary_conninfo = '${conninfo}'\nprimary_slot_name = '${slot}'\n`,
+  )
+  await writeFile(join(dataDir, 'standby.signal'), '')
+  await chmod(dataDir, 0o700)
+  if (!user) return
+  await chown(home, user.uid, user.gid)
+  for (const entry of await readdir(dataDir, { recursive: true, withFileTypes: true }))
+    await chown(join(entry.parentPath, entry.name), user.uid, user.gid)
+  await chown(dataDir, user.uid, user.gid)
 }
 
 /** server.crt and server.key are the names that PostgreSQL looks for; the key must be closed to others. */
@@ -169,7 +213,7 @@ class LocalPostgres implements PostgresServer {
     return this.#process?.log() ?? ''
   }
 
-  async start(): Promise<void> {
+  async start(args: readonly string[] = []): Promise<void> {
     if (this.pid !== undefined) throw new Error(`PostgreSQL ${this.version} runs already (pid ${this.pid})`)
     const deadline = Date.now() + START_TIMEOUT_MS
     for (;;) {
@@ -177,11 +221,11 @@ class LocalPostgres implements PostgresServer {
         this.#process = await startServerProcess({
           name: `PostgreSQL ${this.version}`,
           file: join(this.#cluster.native, 'bin', 'postgres'),
-          args: ['-D', this.dataDir],
+          args: ['-D', this.dataDir, ...args],
           env: serverEnv(),
           cwd: this.#cluster.home,
           user: this.#cluster.user,
-          readyLine: /database system is ready to accept connections/,
+          readyLine: /database system is ready to accept (read-only )?connections/,
           startTimeoutMs: START_TIMEOUT_MS,
           orphanSignal: 'SIGQUIT',
         })
