@@ -30,9 +30,10 @@ export interface HealthParts {
 }
 
 export function judgeHealth(parts: HealthParts): RelayHealth {
-  const { readerTrouble, deliveryTrouble, sinkTrouble, nowMs } = parts
+  const { phase, readerTrouble, deliveryTrouble, sinkTrouble, nowMs } = parts
   if (readerTrouble !== undefined) return { ok: false, reason: readerTrouble }
-  if (deliveryTrouble && nowMs - deliveryTrouble.sinceMs > TROUBLE_MS)
+  // On standby a request that was under way waits for the slot: its facts are the other relay's now.
+  if (deliveryTrouble && phase !== 'standby' && nowMs - deliveryTrouble.sinceMs > TROUBLE_MS)
     return { ok: false, reason: deliveryTrouble.reason }
   return sinkTrouble === undefined ? { ok: true } : { ok: false, reason: sinkTrouble }
 }

@@ -36,6 +36,12 @@ describe('what the relay answers', () => {
     expect(judgeLiveness({ ...well, ...parts })).toEqual(ok)
   })
 
+  it('is a healthy standby while a request that was under way waits for the slot', () => {
+    const standby = { ...well, phase: 'standby', vitals: undefined }
+    expect(judgeHealth({ ...standby, deliveryTrouble: { sinceMs: 0, reason: 'shop.order/0: no answer' } })).toEqual(ok)
+    expect(judgeHealth({ ...standby, sinkTrouble: 'Kafka does not answer' }).ok).toBe(false)
+  })
+
   it('gives a request of facts ten seconds', () => {
     expect(judgeHealth({ ...well, deliveryTrouble: { sinceMs: 90_000, reason: 'slow' } })).toEqual(ok)
   })
