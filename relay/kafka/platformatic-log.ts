@@ -38,6 +38,8 @@ const FETCH_BYTES = 4 * 1024 * 1024
 const CLOCK_MARGIN_MS = 60_000
 const NO_LEADER_EPOCH = -1
 const EARLIEST = -2n
+const LATEST = -1n
+const IS_TRANSACTIONAL = 0b010000
 const IS_CONTROL = 0b100000
 
 /**
@@ -45,7 +47,10 @@ const IS_CONTROL = 0b100000
  * Not its first one only, although a batch is written whole or not at all: another relay that had the slot meanwhile may have
  * written the first records in a batch of its own, and died before the others.
  *
- * @param batch.from Offset after the last batch that was acknowledged; undefined: found by the time of the first try.
+ * Records of transactions do not count: they may have been aborted, and this producer has none.
+ *
+ * @param batch.from Offset after the last batch that was acknowledged; undefined, or outside of the log (a topic that was made
+ * again, records that expired): found by the time of the first try.
  * @throws SinkError when the log cannot be read; the batch must not be sent then.
  */
 export async function findInLog(
@@ -57,15 +62,22 @@ export async function findInLog(
   },
 ): Promise<boolean> {
   const connection = await leaderConnection(place)
-  const timestamp = BigInt(Math.max(0, (batch.sinceMs ?? 0) - CLOCK_MARGIN_MS))
-  const from = batch.from ?? (await reading(place, () => offsetAt(place, connection, timestamp)))
+  const from = await reading(place, async () => {
+    const { from: known } = batch
+    if (known !== undefined) {
+      const first = (await offsetAt(place, connection, EARLIEST)) ?? 0n
+      const end = (await offsetAt(place, connection, LATEST)) ?? 0n
+      if (known >= first && known <= end) return known
+    }
+    return offsetAt(place, connection, BigInt(Math.max(0, (batch.sinceMs ?? 0) - CLOCK_MARGIN_MS)))
+  })
   if (from === undefined) return batch.records.length === 0
   const missing = new Map<string, number>()
   for (const record of batch.records) {
     const digest = digestOf(record)
     missing.set(digest, (missing.get(digest) ?? 0) + 1)
   }
-  for await (const record of readLog(place, connection, from)) {
+  for await (const record of readLog(place, connection, from, IS_CONTROL | IS_TRANSACTIONAL)) {
     const digest = digestOf(record)
     const count = missing.get(digest)
     if (count === undefined) continue
@@ -89,10 +101,16 @@ function digestOf({ key, value, headers }: Pick<SinkRecord, 'key' | 'value' | 'h
 export async function readPartition(place: Place, onRecord: (record: StoredRecord) => void): Promise<void> {
   const connection = await leaderConnection(place)
   const from = await reading(place, () => offsetAt(place, connection, EARLIEST))
-  if (from !== undefined) for await (const record of readLog(place, connection, from)) onRecord(record)
+  if (from !== undefined) for await (const record of readLog(place, connection, from, IS_CONTROL)) onRecord(record)
 }
 
-async function* readLog(place: Place, connection: Connection, from: bigint): AsyncGenerator<StoredRecord> {
+/** @param leftOut batches with any of these attributes are passed over. */
+async function* readLog(
+  place: Place,
+  connection: Connection,
+  from: bigint,
+  leftOut: number,
+): AsyncGenerator<StoredRecord> {
   const { partition } = place
   let offset = from
   let end: bigint | undefined
@@ -106,8 +124,7 @@ async function* readLog(place: Place, connection: Connection, from: bigint): Asy
     if (!records?.length && offset < end)
       throw new SinkError('retry', 'EMPTY_FETCH', `${place.topic}/${partition}: the broker gave no records`)
     for (const batch of records ?? []) {
-      const control = (batch.attributes & IS_CONTROL) !== 0
-      for (const record of control ? [] : batch.records) {
+      for (const record of (batch.attributes & leftOut) !== 0 ? [] : batch.records) {
         const at = batch.firstOffset + BigInt(record.offsetDelta)
         // The broker sends whole batches, so also what lies before the position.
         if (at < offset || at >= end) continue
