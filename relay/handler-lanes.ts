@@ -44,6 +44,8 @@ export class HandlerLanes implements Destination {
   readonly #parked = new Set<KeyQueue>()
   #running = 0
   #closed = false
+  /** Facts in a handler's hand whose connection is gone: they come again, here or at the relay that has the slot then. */
+  readonly #stale = new Set<Entry>()
   /** Facts whose handler failed, since when; the oldest is the first. */
   readonly #failing = new Map<Entry, number>()
 
@@ -93,6 +95,7 @@ export class HandlerLanes implements Destination {
       // What a handler has in hand goes on: its aggregate's next fact waits for it also after a reconnect.
       dropped.push(...queue.entries.splice(idle.has(queue) ? 0 : 1))
       if (idle.has(queue)) this.#queues.delete(key)
+      else this.#stale.add(queue.entries[0] as Entry)
     }
     for (const entry of dropped) this.#failing.delete(entry)
     if (dropped.length > 0) this.#events.onDropped(dropped)
@@ -109,8 +112,15 @@ export class HandlerLanes implements Destination {
     await Promise.resolve()
     while (queue && !this.#closed) {
       const entry = queue.entries[0] as Entry
-      if (await this.#tryOnce(queue, entry)) {
-        this.#events.onDone([entry])
+      const succeeded = await this.#tryOnce(queue, entry)
+      if (this.#stale.delete(entry) || succeeded) {
+        if (succeeded) this.#events.onDone([entry])
+        else {
+          // Not again by us: it might come behind what another relay has handed on since.
+          queue.attempts = 0
+          this.#failing.delete(entry)
+          this.#events.onDropped([entry])
+        }
         queue.entries.shift()
         // Behind those that wait: an aggregate that never runs out of facts must not starve the others.
         if (queue.entries.length > 0) this.#ready.push(queue)

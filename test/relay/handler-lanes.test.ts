@@ -117,6 +117,32 @@ describe('HandlerLanes', () => {
     expect(bench.lanes.failingSinceMs).toBeUndefined()
   })
 
+  it('does not hand on again what failed after its connection was lost: another relay may have gone on since', async () => {
+    const bench = new Bench()
+    const [stale] = await bench.push(['a', '1'], ['b', '1'])
+    bench.lanes.dropUnsent()
+    const [call, other] = bench.calls
+    call?.fail()
+    other?.succeed()
+    await settled()
+    bench.time.pass(60_000)
+    await settled()
+    expect(bench.running).toEqual([])
+    expect(bench.dropped).toEqual([stale])
+    expect(bench.done).toHaveLength(1)
+    expect(bench.lanes.failingSinceMs).toBeUndefined()
+
+    await bench.push(['a', '1'], ['a', '2'])
+    bench.lanes.dropUnsent()
+    await bench.push(['a', '1'], ['a', '2'])
+    bench.calls.at(-1)?.fail()
+    await settled()
+    expect(bench.running).toEqual(['a 1'])
+    bench.calls.at(-1)?.succeed()
+    await settled()
+    expect(bench.running).toEqual(['a 2'])
+  })
+
   it('works on no more aggregates at once than it may, and forgets none', async () => {
     const bench = new Bench(3)
     await bench.push(...Array.from({ length: 10 }, (_, i): [string, string] => [`k${i}`, '1']))
