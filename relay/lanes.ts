@@ -199,6 +199,8 @@ export class TopicLanes {
   }
 
   push(entry: Entry): void {
+    // Lanes may also have become empty without anything durable: by dead letters, or a lost connection.
+    if (this.#nextCount !== undefined) this.#applyCount()
     if (this.#lanes.length === 0 || this.#nextCount !== undefined) {
       this.#waiting.push(entry)
       if (this.#lanes.length === 0) this.#lookup ??= this.#findCount()

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Entry } from '../../relay/entry.ts'
-import { TopicLanes } from '../../relay/lanes.ts'
+import { type LaneDeps, TopicLanes } from '../../relay/lanes.ts'
 import { partitionFor } from '../../relay/partitioner.ts'
 import type { SinkDecision, SinkFault } from '../../relay/policy.ts'
 import { entry, settled } from './entries.ts'
@@ -15,7 +15,11 @@ class Bench {
   readonly faults: { partition: number | undefined; fault: SinkFault; decision: SinkDecision }[] = []
   readonly lanes: TopicLanes
 
-  constructor(partitions: number | undefined, limits = { records: 500, bytes: 900_000 }) {
+  constructor(
+    partitions: number | undefined,
+    limits = { records: 500, bytes: 900_000 },
+    deadLetter?: LaneDeps['deadLetter'],
+  ) {
     if (partitions !== undefined) this.sink.counts.set('t', partitions)
     this.lanes = new TopicLanes('t', {
       limits,
@@ -30,6 +34,7 @@ class Bench {
       partitionCount: (topic) => this.sink.partitionCount(topic),
       onDone: (batch) => this.done.push(...batch),
       onFault: (_, partition, fault, decision) => this.faults.push({ partition, fault, decision }),
+      ...(deadLetter && { deadLetter }),
     })
     opened.push(this)
   }
@@ -228,6 +233,17 @@ describe('the lanes of a topic', () => {
     await bench.lanes.refresh()
     await bench.push('foobar')
     expect(bench.last.partition).toBe(partitionFor(Buffer.from('foobar'), 7))
+  })
+
+  it('take a grown count at once when what was under way was forgotten or taken out of their hands', async () => {
+    const bench = new Bench(1, undefined, () => true)
+    await bench.push('a')
+    bench.sink.counts.set('t', 7)
+    await bench.lanes.refresh()
+    bench.last.fail('record')
+    await settled()
+    await bench.push('foobar')
+    expect(bench.last).toMatchObject({ partition: partitionFor(Buffer.from('foobar'), 7), keys: ['foobar'] })
   })
 
   it('forget what no request carries, keep what is in flight, and send what comes again behind it', async () => {
