@@ -62,8 +62,25 @@ export function causeOfFault(fault: SinkFault): DeadLetterCause {
   return /INVALID_TOPIC/.test(fault.type) ? 'invalid_topic' : 'refused'
 }
 
+/** Room in a dead letter's record for headers of its own and the batch around it. */
+const OWN_OVERHEAD_BYTES = 4_000
+/** Also where `sendBytes` leaves less: a part of no bytes would be a fact that is lost. */
+const PART_BYTES_MIN = 1_024
+
+/** The largest value of one record that a dead letter of this fact may have, bytes. */
+export function deadLetterPartBytes(entry: Pick<Entry, 'key' | 'headers'>, sendBytes: number): number {
+  return Math.max(sendBytes - OWN_OVERHEAD_BYTES - overheadBytes(entry), PART_BYTES_MIN)
+}
+
+/** The note of a fact whose topic no broker can have. It may be as long as a fact may be, so its name is shortened. */
+export function invalidTopicNote(name: string): DeadLetterNote {
+  const topic = name.length > 300 ? `${name.slice(0, 300)}…` : name
+  const detail = `"${topic}" is not a topic's name: up to 249 letters, digits, ".", "_" and "-"`
+  return { cause: 'invalid_topic', detail, topic, attempts: 0 }
+}
+
 /** What a record of these holds beside its value, bytes: UTF-8 at its worst, and a few for each length. */
-export function overheadBytes({ key, headers }: Pick<Entry, 'key' | 'headers'>): number {
+function overheadBytes({ key, headers }: Pick<Entry, 'key' | 'headers'>): number {
   let bytes = key.length
   for (const [name, value] of Object.entries(headers)) bytes += 3 * (name.length + value.length) + 10
   return bytes

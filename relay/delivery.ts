@@ -1,5 +1,12 @@
 import { isTopicName } from './config/routes.ts'
-import { BlockedKeys, causeOfFault, type DeadLetterNote, overheadBytes, toDeadLetters } from './dead-letter.ts'
+import {
+  BlockedKeys,
+  causeOfFault,
+  type DeadLetterNote,
+  deadLetterPartBytes,
+  invalidTopicNote,
+  toDeadLetters,
+} from './dead-letter.ts'
 import type { Destination, DestinationEvents, Entry, SlotStart } from './entry.ts'
 import { HandlerLanes } from './handler-lanes.ts'
 import { type LaneDeps, type LaneTrouble, TopicLanes } from './lanes.ts'
@@ -14,10 +21,6 @@ import type { RelayLogger, RelayObserver, RelaySettings, Route } from './types.t
 const REFRESH_MS = 30_000
 /** A fault that goes on is said again this often, milliseconds. */
 const SAY_AGAIN_MS = 30_000
-/** Room in a dead letter's record for headers of its own and the batch around it. */
-const DEAD_LETTER_OVERHEAD_BYTES = 4_000
-/** Also where `sendBytes` leaves less: a part of no bytes would be a fact that is lost. */
-const DEAD_LETTER_PART_BYTES_MIN = 1_024
 
 /**
  * From entries to durable records: routes each to its topic's lanes or to a user's handler, and keeps the one producer.
@@ -76,12 +79,9 @@ export class Delivery implements Destination {
     const target = this.#route(entry.prefix, entry.aggregateType, entry.eventType)
     if (entry.deadLetter) this.#toDeadLetter(entry, entry.deadLetter)
     else if (target.handle) this.#handlerLanes(target.handle).push(entry)
-    else if (this.#takesCause('invalid_topic') && !isTopicName(target.topic)) {
-      // It may be as long as a fact may be.
-      const topic = shortened(target.topic)
-      const detail = `"${topic}" is not a topic's name: up to 249 letters, digits, ".", "_" and "-"`
-      this.#toDeadLetter(entry, { cause: 'invalid_topic', detail, topic, attempts: 0 })
-    } else this.#topicLanes(target.topic).push(entry)
+    else if (this.#takesCause('invalid_topic') && !isTopicName(target.topic))
+      this.#toDeadLetter(entry, invalidTopicNote(target.topic))
+    else this.#topicLanes(target.topic).push(entry)
   }
 
   dropUnsent(): void {
@@ -127,12 +127,25 @@ export class Delivery implements Destination {
 
   async #send(topic: string, partition: number, batch: readonly Entry[]): Promise<void> {
     const { observer, clock, hold } = this.#options
-    if (!hold.mayProduce) {
-      await hold.whenMayProduce()
-      // The relay stops without the slot. Another one may have it, and these facts: for ever is not too long to wait.
-      if (!hold.mayProduce) return new Promise(() => {})
+    let left: readonly Entry[]
+    // Each wait may be as long as an outage, and the slot may go to another relay and come back meanwhile: all of it is
+    // looked at again after each, and nothing is waited for between the last look and the request.
+    for (;;) {
+      if (!hold.mayProduce) {
+        await hold.whenMayProduce()
+        // The relay stops without the slot. Another one may have it, and these facts: for ever is not too long to wait.
+        if (!hold.mayProduce) return new Promise(() => {})
+      }
+      if (this.#gate.renewing) {
+        await this.#gate.renewing
+        continue
+      }
+      left = this.#unconfirmed(batch)
+      if (left.length === (this.#leftOf.get(batch) ?? batch.length)) break
+      // Whether what is left was written before is not known, so only a new producer may write it.
+      this.#leftOf.set(batch, left.length)
+      void this.#gate.renew()
     }
-    const left = await this.#unconfirmed(batch)
     if (left.length === 0) return
     const timestampMs = Date.now()
     for (const entry of left) entry.timestampMs = timestampMs
@@ -145,20 +158,11 @@ export class Delivery implements Destination {
       observer.handled(entry.aggregateType, entry.eventType, (nowMs - entry.receivedAtMs) / 1000)
   }
 
-  /**
-   * A batch without what another relay has produced and confirmed while it was in our hands: sent now, it would come
-   * behind what is newer. Whether it was written before is not known, so only a new producer may write what follows.
-   */
-  async #unconfirmed(batch: readonly Entry[]): Promise<readonly Entry[]> {
+  /** A batch without what another relay has produced and confirmed while it was in our hands: sent now, it would come behind what is newer. */
+  #unconfirmed(batch: readonly Entry[]): readonly Entry[] {
     const startLsn = this.#startLsn
-    const left = batch.some((entry) => isBefore(entry, startLsn))
-      ? batch.filter((entry) => !isBefore(entry, startLsn))
-      : batch
-    if (left.length < (this.#leftOf.get(batch) ?? batch.length)) {
-      this.#leftOf.set(batch, left.length)
-      await this.#gate.renew()
-    }
-    return left
+    if (!batch.some((entry) => isBefore(entry, startLsn))) return batch
+    return batch.filter((entry) => !isBefore(entry, startLsn))
   }
 
   #onFault(topic: string, partition: number | undefined, fault: SinkFault, decision: SinkDecision): void {
@@ -234,9 +238,7 @@ export class Delivery implements Destination {
     const { settings, events, logger, observer } = this.#options
     const { topic, keys } = settings.deadLetter as NonNullable<RelaySettings['deadLetter']>
     if (keys === 'block-key' && note.cause !== 'malformed') this.#blocked.block(note.topic, entry.key, entry.id)
-    const overhead = DEAD_LETTER_OVERHEAD_BYTES + overheadBytes(entry)
-    const partBytes = Math.max(settings.sendBytes - overhead, DEAD_LETTER_PART_BYTES_MIN)
-    const letters = toDeadLetters(entry, note, partBytes)
+    const letters = toDeadLetters(entry, note, deadLetterPartBytes(entry, settings.sendBytes))
     events.onReplaced(entry, letters)
     observer.deadLettered?.(note.cause, note.topic)
     logger.warn(
@@ -324,11 +326,6 @@ export interface DeliveryOptions {
 function isBefore({ transactional, unitLsn }: Entry, confirmedLsn: Lsn): boolean {
   // A transaction's unitLsn is where its commit record begins, which lies before the end that is confirmed.
   return transactional ? unitLsn < confirmedLsn : unitLsn <= confirmedLsn
-}
-
-/** A name for a log or a header. */
-function shortened(name: string): string {
-  return name.length > 300 ? `${name.slice(0, 300)}…` : name
 }
 
 function place(trouble: LaneTrouble): string {

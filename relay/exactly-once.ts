@@ -1,5 +1,11 @@
 import { isTopicName } from './config/routes.ts'
-import { causeOfFault, type DeadLetterNote, toDeadLetters } from './dead-letter.ts'
+import {
+  causeOfFault,
+  type DeadLetterNote,
+  deadLetterPartBytes,
+  invalidTopicNote,
+  toDeadLetters,
+} from './dead-letter.ts'
 import type { Destination, DestinationEvents, Entry, StreamStart } from './entry.ts'
 import { FencedByOtherRelayError, RelayHaltError } from './errors.ts'
 import { formatLsn, type Lsn, ZERO_LSN } from './lsn.ts'
@@ -32,8 +38,6 @@ import type { RelayLogger, RelayObserver, RelaySettings, Route } from './types.t
 /** Of one Kafka transaction. Free producers take less: nothing waits to be collected. */
 export const TRANSACTION_LIMITS = { facts: 5_000, bytes: 8 * 1024 * 1024 } as const
 const SAY_AGAIN_MS = 30_000
-/** Room in a dead letter's record for its key, its headers and the batch around it. */
-const DEAD_LETTER_OVERHEAD_BYTES = 20_000
 /** While the slot may not be ours. */
 const HOLD_MS = 100
 /** Small segments, so that compaction begins early and the last position is found fast. */
@@ -100,10 +104,9 @@ export class ExactlyOnce implements Destination {
     const { deadLetter } = entry
     const topic = this.#route(entry.prefix, entry.aggregateType, entry.eventType).topic as string
     if (deadLetter) this.#queue.push(this.#toDeadLetter(entry, deadLetter))
-    else if (this.#takesCause('invalid_topic') && !isTopicName(topic)) {
-      const detail = `"${topic}" is not a topic's name: up to 249 letters, digits, ".", "_" and "-"`
-      this.#queue.push(this.#toDeadLetter(entry, { cause: 'invalid_topic', detail, topic, attempts: 0 }))
-    } else this.#queue.push({ topic, entries: [entry] })
+    else if (this.#takesCause('invalid_topic') && !isTopicName(topic))
+      this.#queue.push(this.#toDeadLetter(entry, invalidTopicNote(topic)))
+    else this.#queue.push({ topic, entries: [entry] })
     this.#wake()
   }
 
@@ -310,7 +313,7 @@ export class ExactlyOnce implements Destination {
   #toDeadLetter(entry: Entry, note: DeadLetterNote): Planned {
     const { settings, events, logger, observer } = this.#options
     const { topic } = settings.deadLetter as NonNullable<RelaySettings['deadLetter']>
-    const letters = toDeadLetters(entry, note, settings.sendBytes - DEAD_LETTER_OVERHEAD_BYTES)
+    const letters = toDeadLetters(entry, note, deadLetterPartBytes(entry, settings.sendBytes))
     events.onReplaced(entry, letters)
     observer.deadLettered?.(note.cause, note.topic)
     logger.warn(

@@ -22,6 +22,11 @@ export class SinkGate {
     this.#settleLimitMs = options.settleLimitMs ?? 10_000
   }
 
+  /** Resolves when the renewal under way is over; undefined: none is, and a send passes at once. */
+  get renewing(): Promise<void> | undefined {
+    return this.#renewing
+  }
+
   async send(topic: string, partition: number, records: readonly SinkRecord[]): Promise<void> {
     while (this.#renewing) await this.#renewing
     this.#open++

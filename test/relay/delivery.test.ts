@@ -245,3 +245,66 @@ it('does not send again what another relay has confirmed meanwhile; what is not,
   await settled()
   expect([done.length, counted.size]).toEqual([3, 0])
 })
+
+it('looks again whether the slot is ours after it has waited for a new producer, which may take as long as an outage', async () => {
+  const { delivery, sink, hold, push, done } = createBench()
+  sink.counts.set('shop.thing', 2)
+  delivery.started(STREAM)
+  const keys = ['a', 'b', 'c', 'd', 'e']
+  const p = keys.find((key) => entry(key).keyHash % 2 === 0) as string
+  const q = keys.find((key) => entry(key).keyHash % 2 === 1) as string
+  let renewed = () => {}
+  sink.renewing = new Promise((resolve) => (renewed = resolve))
+  await push(entry(p, 'thing.happened', { unitLsn: toLsn(150n) }))
+  sink.requests[0]?.fail('renew')
+  await settled()
+  // Comes while there is no producer: it waits at the gate.
+  await push(entry(q, 'thing.happened', { unitLsn: toLsn(160n) }))
+  expect(sink.requests).toHaveLength(1)
+
+  const waiting: (() => void)[] = []
+  Object.assign(hold, { mayProduce: false, whenMayProduce: () => new Promise<void>((wake) => waiting.push(wake)) })
+  delivery.dropUnsent()
+  renewed()
+  await settled()
+  expect(sink.requests).toHaveLength(1)
+
+  // Another relay had the slot, and wrote and confirmed both.
+  hold.mayProduce = true
+  delivery.started({ ...STREAM, startLsn: toLsn(200n) })
+  for (const wake of waiting) wake()
+  await settled()
+  expect(sink.requests).toHaveLength(1)
+  expect(done).toHaveLength(2)
+})
+
+it('takes nothing for unconfirmed that was confirmed while it waited for a new producer', async () => {
+  const { delivery, sink, hold, push, done } = createBench()
+  delivery.started(STREAM)
+  await push(...[150n, 160n, 250n, 350n].map((lsn, at) => entry(`k${at}`, 'thing.happened', { unitLsn: toLsn(lsn) })))
+  let wake = () => {}
+  const lose = () =>
+    Object.assign(hold, { mayProduce: false, whenMayProduce: () => new Promise<void>((resolve) => (wake = resolve)) })
+  const regain = (startLsn: bigint) => {
+    hold.mayProduce = true
+    delivery.started({ ...STREAM, startLsn: toLsn(startLsn) })
+    wake()
+  }
+  lose()
+  sink.requests[0]?.fail('retry', 'CONNECTION')
+  await new Promise((resolve) => setTimeout(resolve, 150)) // Its pause of 100 ms; the clock is the system's here.
+  let renewed = () => {}
+  sink.renewing = new Promise((resolve) => (renewed = resolve))
+  regain(200n)
+  await settled()
+  expect(sink.renewals).toBe(1)
+  regain(300n)
+  renewed()
+  sink.renewing = undefined
+  await settled()
+  expect(sink.requests.slice(1).map(({ keys }) => keys)).toEqual([['k3']])
+  expect(sink.renewals).toBe(2)
+  sink.requests[1]?.succeed()
+  await settled()
+  expect(done).toHaveLength(4)
+})
