@@ -56,6 +56,12 @@ export class ConfirmGate {
     if (this.#due && !this.#closed) await this.#remember()
   }
 
+  /** There is nowhere to remember any more: everything passes, also what was held. */
+  forgo(): void {
+    this.#write = undefined
+    if (!this.#closed && this.#wantedLsn > ZERO_LSN) this.#release(this.#wantedLsn)
+  }
+
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
@@ -90,10 +96,8 @@ export class ConfirmGate {
       await this.#write?.(lsn)
     } catch (error) {
       if (this.#closed) return
-      if (this.#onFailure(error) === 'forgo') {
-        this.#write = undefined
-        this.#release(this.#wantedLsn)
-      } else this.#due = true
+      if (this.#onFailure(error) === 'forgo') this.forgo()
+      else this.#due = true
       return
     }
     this.#rememberedLsn = lsn

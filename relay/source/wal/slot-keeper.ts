@@ -68,7 +68,10 @@ export class SlotKeeper {
     const write = (confirmedLsn: Lsn, force?: boolean) =>
       (this.#memory as SlotMemory).write({ systemId, timeline, confirmedLsn }, force)
     const known = !acceptedGap && remembered?.confirmedLsn !== undefined && remembered.timeline === timeline
-    if (this.#memory && !known) write(startLsn, acceptedGap).catch((error) => this.#onWriteFailed(error))
+    if (this.#memory && !known)
+      write(startLsn, acceptedGap).catch((error) => {
+        if (this.#onWriteFailed(error) === 'forgo') this.#gate?.forgo()
+      })
     this.#gate = new ConfirmGate({
       write: this.#memory ? write : undefined,
       rememberedLsn: known ? (remembered.confirmedLsn as Lsn) : startLsn,
