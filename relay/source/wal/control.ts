@@ -24,8 +24,9 @@ export class ControlConnection implements QueryClient {
   #last: Promise<unknown> = Promise.resolve()
   #closed = false
 
-  constructor(config: ClientConfig, onServerStopping: () => void) {
-    this.#config = { ...config, statement_timeout: STATEMENT_TIMEOUT_MS, query_timeout: STATEMENT_TIMEOUT_MS + 1_000 }
+  /** @param timeoutMs of one statement; the answer may take a second more. */
+  constructor(config: ClientConfig, onServerStopping: () => void, timeoutMs: number = STATEMENT_TIMEOUT_MS) {
+    this.#config = { ...config, statement_timeout: timeoutMs, query_timeout: timeoutMs + 1_000 }
     this.#onServerStopping = onServerStopping
   }
 
@@ -40,7 +41,22 @@ export class ControlConnection implements QueryClient {
     if (this.#closed) throw new Error('the control connection is closed')
     this.#client ??= this.#connect()
     const client = await this.#client
-    return client.query(text, values)
+    try {
+      return await client.query(text, values)
+    } catch (error) {
+      // The server said nothing, not even that its own limit had passed: `pg` gives up the statement and keeps the
+      // connection, where each later one would wait behind it until TCP gives up, some 15 minutes later.
+      if (!isOfServer(error)) {
+        if (this.#current === client) {
+          this.#current = undefined
+          this.#client = undefined
+        }
+        ;(
+          client as unknown as { readonly connection: { readonly stream: { destroy(): void } } }
+        ).connection.stream.destroy()
+      }
+      throw error
+    }
   }
 
   async close(): Promise<void> {
@@ -77,4 +93,9 @@ export class ControlConnection implements QueryClient {
     }
     return client
   }
+}
+
+/** Whether the server answered so: the connection is sound then. */
+function isOfServer(error: unknown): boolean {
+  return typeof (error as { severity?: unknown }).severity === 'string'
 }

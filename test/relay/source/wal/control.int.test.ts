@@ -2,6 +2,7 @@ import { createServer } from 'node:net'
 import { expect, inject, it } from 'vitest'
 import { ControlConnection } from '../../../../relay/source/wal/control.ts'
 import { registerCleanup } from '../../../support/cleanup.ts'
+import { startProxy } from '../../../support/proxy.ts'
 
 it('answers, and is closed', async () => {
   const control = new ControlConnection({ connectionString: inject('postgresUrl') }, () => {})
@@ -22,4 +23,20 @@ it('is closed in a second also while its connection is being made to a server th
   const sinceMs = performance.now()
   await control.close()
   expect(performance.now() - sinceMs).toBeLessThan(5_000)
+})
+
+it('makes a new connection when the server says nothing any more: behind the old one everything would wait', async () => {
+  const url = new URL(inject('postgresUrl'))
+  const proxy = await startProxy({ host: url.hostname, port: Number(url.port) })
+  url.hostname = '127.0.0.1'
+  url.port = String(proxy.port)
+  const control = new ControlConnection({ connectionString: url.href }, () => {}, 500)
+  registerCleanup(() => control.close())
+  const pid = async () => (await control.query('SELECT pg_backend_pid() AS pid')).rows[0]?.['pid']
+  const first = await pid()
+  proxy.blackhole(true)
+  await expect(pid()).rejects.toThrow('timeout')
+  // The proxy keeps what it held of the old one to itself: only new connections are served.
+  proxy.blackhole(false)
+  expect(await pid()).not.toBe(first)
 })
