@@ -52,7 +52,7 @@ const shape = {
 
 interface Contestant {
   readonly name: string
-  readonly mode: 'pg_recvlogical' | 'relay' | 'prototype' | 'read' | 'memory'
+  readonly mode: 'pg_recvlogical' | 'relay' | 'prototype' | 'read' | 'memory' | 'java'
   readonly node?: string
   readonly client?: 'platformatic' | 'kafkajs'
 }
@@ -66,6 +66,7 @@ const all: readonly Contestant[] = [
   { name: 'relay', mode: 'relay', node: node24, client: 'platformatic' },
   { name: 'prototype kafkajs', mode: 'prototype', node: node20, client: 'kafkajs' },
   { name: 'relay kafkajs', mode: 'relay', node: node20, client: 'kafkajs' },
+  { name: 'ProducerPerformance', mode: 'java' },
   { name: 'kafkajs from memory', mode: 'memory', node: node20, client: 'kafkajs' },
 ]
 const contestants = all.filter(({ name }) => !options.only || options.only.split(',').includes(name))
@@ -115,8 +116,14 @@ const table = contestants.map(({ name, client }) => {
     '× pg_recvlogical': ratio(name, 'pg_recvlogical'),
     '× prototype': ratio(name, client === 'kafkajs' ? 'prototype kafkajs' : 'prototype'),
     '× memory': client === 'kafkajs' ? ratio(name, 'kafkajs from memory') : '',
-    'CPU µs/fact': of(({ cpuMicrosPerFact }) => cpuMicrosPerFact).toFixed(1),
-    'RSS MB': of(({ rssMegabytes }) => rssMegabytes),
+    'CPU µs/fact': text(
+      of(({ cpuMicrosPerFact }) => cpuMicrosPerFact),
+      1,
+    ),
+    'RSS MB': text(
+      of(({ rssMegabytes }) => rssMegabytes),
+      0,
+    ),
     'requests/10k': text(
       of(({ requests }) => requests),
       0,
@@ -140,10 +147,12 @@ function text(value: number, digits: number): string {
 }
 
 async function run(contestant: Contestant, from: Backlog, round: number): Promise<ContestantResult> {
-  const slot = `bench_${contestant.name.replace(/\W/g, '_')}_${round}`
+  const slot = `bench_${contestant.name.toLowerCase().replace(/\W/g, '_')}_${round}`
   await from.copySlot(slot)
   try {
-    return await (contestant.mode === 'pg_recvlogical' ? runPgRecvlogical(from, slot) : runNode(contestant, from, slot))
+    if (contestant.mode === 'pg_recvlogical') return await runPgRecvlogical(from, slot)
+    if (contestant.mode === 'java') return await runProducerPerformance(from)
+    return await runNode(contestant, from, slot)
   } finally {
     await from.dropSlot(slot)
   }
@@ -176,6 +185,18 @@ async function runNode(contestant: Contestant, from: Backlog, slot: string): Pro
   const expected = mode === 'read' ? 0 : facts
   if (produced !== expected) throw new Error(`${contestant.name} wrote ${produced} records, not ${expected}`)
   return JSON.parse(stdout) as ContestantResult
+}
+
+/** Kafka's own producer fed from memory, by its own count: values of the same size, no keys and no headers. CPU is not known. */
+async function runProducerPerformance(from: Backlog): Promise<ContestantResult> {
+  const args = ['--topic', topics[0] as string, '--num-records', String(facts), '--throughput', '-1']
+  args.push('--record-size', String(Math.round(from.factBytes)), '--producer-props')
+  args.push(`bootstrap.servers=${kafka.bootstrap.join(',')}`, 'acks=all', 'enable.idempotence=true')
+  args.push(`compression.type=${options.codec}`)
+  const printed = await kafka.tool('org.apache.kafka.tools.ProducerPerformance', args)
+  const [, rate] = /records sent, ([\d.]+) records\/sec .* 99th/.exec(printed) ?? []
+  if (rate === undefined) throw new Error(`ProducerPerformance said no rate: ${printed.slice(-300)}`)
+  return { seconds: facts / Number(rate), cpuMicrosPerFact: Number.NaN, rssMegabytes: Number.NaN }
 }
 
 async function recordsInKafka(): Promise<number> {
