@@ -74,7 +74,7 @@ export async function startConsole(options: ConsoleOptions): Promise<RelayConsol
   const { settings, routes, payloads, token, allowedHosts } = options
   const redact = createRedactor(options.secrets).text
   const recorder = new Recorder({ routes, payloads })
-  const postgres = new PostgresWatch(settings, () => relay?.phase === 'standby')
+  const postgres = new PostgresWatch(settings, () => relay?.phase ?? 'idle')
   const deadLetters = new DeadLetterWatch(settings)
   const examination = new Examination(settings, routes)
   const samples: Sample[] = []

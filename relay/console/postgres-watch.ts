@@ -55,7 +55,7 @@ interface SeenPeer extends Peer {
  * asked, what was known stays, with the reason.
  *
  * @example
- * const watch = new PostgresWatch(settings, () => relay.phase === 'standby')
+ * const watch = new PostgresWatch(settings, () => relay.phase)
  * watch.start()
  */
 export class PostgresWatch {
@@ -63,7 +63,8 @@ export class PostgresWatch {
   readonly #clock = new WalClock()
   readonly #inspections: SlotInspection[] = []
   readonly #seen = new Map<string, SeenPeer>()
-  readonly #standsBy: () => boolean
+  readonly #phase: () => string
+  #seenInPhase = ''
   #connection: PostgresConnection | undefined
   /** That the connection goes by. */
   #name = ''
@@ -73,9 +74,9 @@ export class PostgresWatch {
   #looking: Promise<void> | undefined
   #stopped = false
 
-  constructor(settings: Pick<RelaySettings, 'database' | 'slot' | 'publication'>, standsBy: () => boolean) {
+  constructor(settings: Pick<RelaySettings, 'database' | 'slot' | 'publication'>, phase: () => string) {
     this.#settings = settings
-    this.#standsBy = standsBy
+    this.#phase = phase
   }
 
   start(): void {
@@ -167,7 +168,7 @@ export class PostgresWatch {
   }
 
   async #tellName(connection: PostgresConnection): Promise<void> {
-    const name = `${this.#settings.database.applicationName}${this.#standsBy() ? STANDS_BY : ' console'}`
+    const name = `${this.#settings.database.applicationName}${this.#phase() === 'standby' ? STANDS_BY : ' console'}`
     if (name === this.#name) return
     await connection.query("SELECT set_config('application_name', $1, false)", [name])
     this.#name = name
@@ -175,12 +176,17 @@ export class PostgresWatch {
 
   #see(rows: readonly PeerRow[]): void {
     const seenMs = Date.now()
+    const phase = this.#phase()
+    // Until it streams or stands by, who looks whether the slot is free is this relay itself.
+    const isSettled = phase === this.#seenInPhase && (phase === 'streaming' || phase === 'standby')
+    this.#seenInPhase = phase
     for (const [key, peer] of this.#seen) {
       // The others are there or not; only a relay that looks whether the slot is free comes and goes.
-      if (!peer.isPassing || seenMs - peer.seenMs > PEER_MEMORY_MS) this.#seen.delete(key)
+      if (!peer.isPassing || !isSettled || seenMs - peer.seenMs > PEER_MEMORY_MS) this.#seen.delete(key)
     }
     for (const row of rows) {
       const { key, ...peer } = describePeer(row, this.#settings.database.applicationName)
+      if (peer.isPassing && !isSettled) continue
       if (this.#seen.size < PEERS_MAX || this.#seen.has(key)) this.#seen.set(key, { ...peer, seenMs })
     }
   }

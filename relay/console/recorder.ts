@@ -109,7 +109,8 @@ export class Recorder {
       if (index < from) continue
       const row = toRow(entry, topic, atMs, this.#payloads)
       if (kept) kept.last = { id: row.id, eventType: row.eventType, key: row.aggregateId, atMs }
-      this.#keep({ row, value: row.hasPayload ? entry.value : undefined })
+      // A copy: the entry's bytes may be a range of something larger.
+      this.#keep({ row, value: row.hasPayload ? Buffer.from(entry.value) : undefined })
     }
   }
 

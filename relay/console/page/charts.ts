@@ -102,7 +102,8 @@ function createChart(
         height: HEIGHT,
         legend: { show: false },
         cursor: { show: false },
-        padding: [8, 8, 0, 0],
+        // To the right there is room for half of the last moment's name.
+        padding: [8, 28, 0, 0],
         scales: {
           x: { time: true, range: (_, from, to) => [Math.min(from, to - SPAN_SECONDS), to] },
           y: { range: (_, __, most) => [0, Math.max(least, (most ?? 0) * 1.15)] },

@@ -81,7 +81,7 @@ function showBudget(slot: SlotSection, left: number, isLimited: boolean): void {
 
 function forecast(slot: SlotSection, isLost: boolean): string {
   if (slot.failure !== null) return `PostgreSQL cannot be asked: ${slot.failure}`
-  if (isLost) return 'Recover what is missing from the tables, then start once with --accept-gap.'
+  if (isLost) return 'What is missing in Kafka is to be recovered from the tables; the reason above says how to go on.'
   const written = `${formatBytes(slot.walBytesPerSecond)}/s of WAL is written.`
   if (slot.limitBytes === null)
     return `${written} max_slot_wal_keep_size is not set: a relay that is down fills the disk.`

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { encodeFact } from '../../../src/envelope/encode.ts'
 import { Fact, type FactInput } from '../../../src/fact.ts'
+import { registerCleanup } from '../../support/cleanup.ts'
 import { createDatabase } from '../../support/database.ts'
 import { ROOT, startNode, type TestProcess } from '../../support/process.ts'
 import { adoptSlot } from '../../support/slot.ts'
@@ -108,4 +109,21 @@ function shopFact(index: number, payloadBytes: number): FactInput {
     eventType,
     payload: { total: (index * 13) % 500, note: 'x'.repeat(payloadBytes) },
   }
+}
+
+/** Facts at this rate until it is stopped. */
+export function keepCommitting(shop: Shop, perSecond: (second: number) => number): () => Promise<void> {
+  let second = 0
+  let last: Promise<void> = Promise.resolve()
+  const timer = setInterval(() => {
+    const count = Math.round(perSecond(second / 4) / 4)
+    second++
+    last = last.then(() => shop.commitMany(Math.max(1, count)))
+  }, 250)
+  const stop = async () => {
+    clearInterval(timer)
+    await last
+  }
+  registerCleanup(stop)
+  return stop
 }
