@@ -167,6 +167,10 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       if (STALE_LEADER.has(result.errorCode)) cluster.forget(topic)
       if (!WRITTEN_PERHAPS.has(result.errorCode)) log.triedMs = triedMs
       const fault = toSinkError(new library.ProtocolError(result.errorCode), doing)
+      // An earlier try may have been written all the same. Given up, its sequences would go to the next batch, and a broker that has
+      // them takes that one for a repetition and does not write it.
+      if (fault.kind === 'record' && triedMs !== undefined)
+        throw new SinkError('renew', fault.type, `${fault.message}; an earlier try may be in the log`, { cause: fault })
       // A leader that is moving answers so, too: whether the topic exists is for its metadata to say, at the next try.
       throw fault.kind === 'topicMissing' ? new SinkError('retry', fault.type, fault.message, { cause: fault }) : fault
     }

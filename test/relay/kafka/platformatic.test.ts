@@ -1,0 +1,168 @@
+import { expect, it } from 'vitest'
+import { createPlatformaticSink } from '../../../relay/kafka/platformatic.ts'
+import { silentLogger } from '../../../relay/observer.ts'
+import type { SinkError, SinkRecord } from '../../../relay/sink/sink.ts'
+
+// What no broker can be brought to do at will: the library's protocol layer with one broker of one partition in memory, which knows
+// sequences as a real one does and answers as the test says.
+
+type Callback = (error: unknown, answer?: unknown) => void
+/** `lost`: written, and nothing is answered. A number: that error code, and nothing is written. */
+type Answer = 'ok' | 'lost' | number
+
+const MESSAGE_TOO_LARGE = 10
+
+function createBench() {
+  const log: string[] = []
+  /** Producer → first sequence and count of its last batches. */
+  const known = new Map<bigint, { first: number; count: number }[]>()
+  const answers: Answer[] = []
+  const requests: { producer: bigint; first: number }[] = []
+  let sent: readonly SinkRecord[] = []
+  let producers = 0n
+  const api = (answer: (...args: never[]) => unknown) => ({
+    api: (_connection: unknown, ...args: unknown[]) =>
+      (args.at(-1) as Callback)(null, answer(...(args.slice(0, -1) as never[]))),
+    parseResponse: undefined,
+  })
+  const connection = {
+    host: 'b',
+    port: 1,
+    send: (
+      _key: 0,
+      _version: number,
+      payload: () => { chunks: Buffer[] },
+      _p: never,
+      _q: boolean,
+      _r: boolean,
+      done: Callback,
+    ) => {
+      const batch = payload().chunks[1] as Buffer
+      const [producer, first, count] = [batch.readBigInt64BE(43), batch.readInt32BE(53), batch.readInt32BE(57)]
+      requests.push({ producer, first })
+      const answer = answers.shift() ?? 'ok'
+      const before = known.get(producer) ?? []
+      const isRepetition = before.some((one) => one.first === first && one.count === count)
+      if (typeof answer !== 'number' && !isRepetition) {
+        log.push(...sent.map(({ value }) => String(value)))
+        known.set(producer, [...before, { first, count }].slice(-5))
+      }
+      if (answer === 'lost') return done(new Error('Connection closed'))
+      const result = { index: 0, errorCode: answer === 'ok' ? 0 : answer, baseOffset: BigInt(log.length - count) }
+      done(null, { responses: [{ name: 't', partitionResponses: [result] }] })
+    },
+  }
+  class ConnectionPool {
+    on = () => {}
+    get = async () => connection
+    close = async () => {};
+    *[Symbol.iterator]() {}
+  }
+  class ProtocolError extends Error {
+    readonly apiCode: number
+    readonly apiId: string
+    constructor(apiCode: number) {
+      super('refused')
+      this.apiCode = apiCode
+      this.apiId = apiCode === MESSAGE_TOO_LARGE ? 'MESSAGE_TOO_LARGE' : 'OTHER'
+    }
+  }
+  const range = [0, 1, 2, 3, 22].map((apiKey) => ({ apiKey, minVersion: 0, maxVersion: 20 }))
+  const stored = () =>
+    log.map((value, offsetDelta) => ({
+      offsetDelta,
+      timestampDelta: 0n,
+      key: Buffer.from('k'),
+      value: Buffer.from(value),
+      headers: [],
+    }))
+  const library = {
+    ConnectionPool,
+    ProtocolError,
+    crc32c: () => 0,
+    Writer: {
+      create: () => ({
+        chunks: [] as Buffer[],
+        append(chunk: Buffer) {
+          this.chunks.push(Buffer.from(chunk))
+          return this
+        },
+      }),
+    },
+    apiVersionsV3: api(() => ({ apiKeys: range })),
+    initProducerIdV5: api(() => ({ producerId: ++producers, producerEpoch: 0 })),
+    metadataV12: api(() => ({
+      brokers: [{ nodeId: 1, host: 'b', port: 1 }],
+      controllerId: 1,
+      topics: [{ errorCode: 0, name: 't', partitions: [{ partitionIndex: 0, leaderId: 1 }] }],
+    })),
+    listOffsetsV7: api(
+      (
+        _replica,
+        _level,
+        [
+          {
+            partitions: [{ timestamp }],
+          },
+        ]: [{ partitions: [{ timestamp: bigint }] }],
+      ) => ({
+        topics: [{ partitions: [{ offset: timestamp === -1n ? BigInt(log.length) : 0n }] }],
+      }),
+    ),
+    fetchV12: api(() => {
+      const batch = {
+        attributes: 0,
+        firstOffset: 0n,
+        lastOffsetDelta: log.length - 1,
+        firstTimestamp: 1n,
+        records: stored(),
+      }
+      const partition = {
+        highWatermark: BigInt(log.length),
+        logStartOffset: 0n,
+        records: log.length > 0 ? [batch] : [],
+      }
+      return { responses: [{ partitions: [partition] }] }
+    }),
+    produceV11: { api: { key: 0, version: 11 }, parseResponse: undefined },
+  }
+  const target = { clientId: 'x', brokers: ['b:1'], tls: false, compression: 'none' } as const
+  const sink = createPlatformaticSink({ library: library as never, target, logger: silentLogger })
+  return {
+    log,
+    requests,
+    /** Resolves to `ok`, or to the kind of the fault. */
+    send(value: string, ...next: Answer[]): Promise<string> {
+      answers.push(...next)
+      sent = [{ key: Buffer.from('k'), value: Buffer.from(value), headers: {}, timestampMs: 100_000 }]
+      return sink.send('t', 0, sent).then(
+        () => 'ok',
+        ({ kind }: SinkError) => kind,
+      )
+    },
+    renew: () => sink.renew(),
+  }
+}
+
+it('a batch that may be written is not given up on its producer: the next one would have its sequences', async () => {
+  const { send, renew, log, requests } = createBench()
+  expect(await send('a', 'lost')).toBe('retry')
+  // The topic takes less than before.
+  expect(await send('a', MESSAGE_TOO_LARGE)).toBe('renew')
+  await renew()
+  expect(await send('a')).toBe('ok')
+  expect(await send('b')).toBe('ok')
+  expect(log).toEqual(['a', 'b'])
+  expect(requests.map(({ producer, first }) => [Number(producer), first])).toEqual([
+    [1, 0],
+    [1, 0],
+    [2, 0],
+  ])
+})
+
+it('a batch that is refused at the first try is the fault of its record, and the next one has its sequences', async () => {
+  const { send, log } = createBench()
+  expect(await send('a', MESSAGE_TOO_LARGE)).toBe('record')
+  expect(await send('b')).toBe('ok')
+  expect(log).toEqual(['b'])
+})
