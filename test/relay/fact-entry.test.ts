@@ -49,7 +49,7 @@ const envelope = fc
     eventType: text,
     // Small, around a quarter of a slab, larger than one.
     payload: fc
-      .oneof(fc.nat(300), fc.integer({ min: 3_600, max: 4_200 }), fc.nat(20_000))
+      .oneof(fc.nat(300), fc.integer({ min: 1_600, max: 2_200 }), fc.nat(20_000))
       .map((length) => Buffer.alloc(length, 'payload')),
     createdAt: fc.constantFrom(0n, 1n, COMMIT_TIME),
     trace: fc.option(trace, { nil: undefined }),
