@@ -1,6 +1,6 @@
 // What the scripts of this folder share: rounds in shuffled order, medians, ratios paired within a round, the machine.
 import { execFile } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, totalmem } from 'node:os'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -48,7 +48,9 @@ export function writeJson(file: string | undefined, content: object): void {
 export async function buildForBench(
   script: string,
 ): Promise<{ readonly relayModule: string; readonly script: string }> {
-  const folder = `${root}node_modules/.cache/factlib-bench`
+  // Of this process alone: building empties the folder.
+  const folder = `${root}node_modules/.cache/factlib-bench-${process.pid}`
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const tsup = (args: readonly string[]) =>
     promisify(execFile)(process.execPath, [`${root}node_modules/tsup/dist/cli-default.js`, ...args], {
       cwd: root,
