@@ -1,4 +1,4 @@
-// `npm run bench`: the short set, under five minutes on a quiet machine; the whole one is docs/performance.md's commands.
+// `npm run bench`: the short set; the whole one is docs/performance.md's commands.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { ensureInstalled } from './ensure-installed.mjs'
