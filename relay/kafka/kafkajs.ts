@@ -34,6 +34,8 @@ export const COMPRESSION = {
 const SEND_WATCHDOG_MS = 120_000
 const CLOSE_LIMIT_MS = 10_000
 const METADATA_MAX_AGE_MS = 30_000
+/** A send that took less has not been tried again by kafkajs itself: its first pause is 200 ms, less a fifth. */
+const RETRY_MS = 150
 /** Half of the sequences that a producer has for a partition: past the end kafkajs fails for ever (it does not go round). */
 const RECORDS_PER_PRODUCER = 2 ** 30
 
@@ -66,6 +68,12 @@ export function createKafkajsSink(options: {
   const topicsOfProducer = new Set<string>()
   /** Since when sends to a topic-partition end with an empty acknowledgement. */
   const emptySinceMs = new Map<string, number>()
+  /** Topic-partitions where a batch may be in the log although its sends have failed: kafkajs gives its sequences to the next. */
+  const doubtful = new Set<string>()
+  /** Topic-partitions where the broker has said "duplicate": kafkajs counts that as not written. */
+  const mustRenew = new Set<string>()
+  /** Topic-partitions whose refused batch goes to a new producer, which has it in no log. */
+  const retried = new Set<string>()
   let admin: Admin | undefined
   let producer: Producer | undefined
   let connecting: Promise<void> | undefined
@@ -189,6 +197,9 @@ export function createKafkajsSink(options: {
       if (written.has(place) && count > recordsPerProducer)
         // Between two batches of this partition, so nothing of it is in doubt.
         throw new SinkError('renew', 'SEQUENCES_USED_UP', `${doing}: this producer has written ${count} records there`)
+      if (mustRenew.has(place))
+        throw new SinkError('renew', 'SEQUENCE_TAKEN', `${doing}: the sequences of this producer are not sure`)
+      const startedMs = performance.now()
       let answer: { partition: number; errorCode: number }[] | undefined
       try {
         answer = await withLimit(
@@ -196,8 +207,20 @@ export function createKafkajsSink(options: {
           watchdogMs,
         )
       } catch (error) {
-        if (isDuplicateSequence(error)) return
+        if (isDuplicateSequence(error)) {
+          mustRenew.add(place)
+          return
+        }
         const fault = toSinkError(error, doing)
+        if (fault.kind !== 'record') {
+          doubtful.add(place)
+          retried.delete(place)
+        } else if (!retried.delete(place) && (doubtful.has(place) || performance.now() - startedMs > RETRY_MS)) {
+          // Refused now, but an earlier try may be in the log under the sequences that the next batch would get: the broker
+          // would take that one for a repetition, and not write it.
+          retried.add(place)
+          throw new SinkError('renew', 'FATE_UNKNOWN', `${fault.message}, after a try whose outcome is not known`)
+        }
         throw fault.kind === 'topicMissing' ? await whichIsMissing(topic, fault) : fault
       }
       if (answer === undefined) throw new SinkError('renew', 'SEND_TIMEOUT', `${doing}: no answer in ${watchdogMs} ms`)
@@ -214,6 +237,8 @@ export function createKafkajsSink(options: {
         )
       }
       emptySinceMs.delete(place)
+      doubtful.delete(place)
+      retried.delete(place)
       written.set(place, count)
     },
 
@@ -222,6 +247,8 @@ export function createKafkajsSink(options: {
       await disconnect()
       written.clear()
       emptySinceMs.clear()
+      doubtful.clear()
+      mustRenew.clear()
       counts.clear()
       topicsOfProducer.clear()
       await sink.connect()

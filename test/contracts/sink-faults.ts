@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { highWatermarks, readTopic, uniquePrefix } from '../support/kafka.ts'
+import { alterTopic, highWatermarks, readTopic, uniquePrefix } from '../support/kafka.ts'
 import { startNode } from '../support/process.ts'
 import { waitFor } from '../support/wait.ts'
 import { faultOf, records, replicasOf, type SinkFixture, values } from './sink-fixture.ts'
@@ -143,6 +144,30 @@ export function describeSinkFaults(fixture: SinkFixture): void {
         await sent
       }
       await expectExactly(topic, [40])
+    })
+
+    test('a batch that was written, and refused when it was sent again, takes nothing of the next one with it', async () => {
+      const topic = await replicatedTopic(1)
+      const one = await connectedSink({ brokers: cluster().listeners.proxied })
+      await one.send(topic, 0, records(5, 0))
+      const large = records(5, 5).map((record) => ({
+        ...record,
+        value: Buffer.concat([record.value, randomBytes(2_000)]),
+      }))
+      const { leader } = await replicasOf(cluster(), topic)
+      const proxy = proxies()[leader - 1] as ReturnType<typeof proxies>[number]
+      proxy.blackhole(true, 'toClient')
+      const refused = faultOf(sendUntilDurable(one, topic, 0, large))
+      await waitFor(async () => (await endOf(topic)) === 10n, { what: 'the append' })
+      await alterTopic(cluster().bootstrap, topic, { 'max.message.bytes': '1500', 'min.insync.replicas': '2' })
+      proxy.cut()
+      proxy.blackhole(false)
+      expect(await refused).toMatchObject({ kind: 'record' })
+      await sendUntilDurable(one, topic, 0, records(5, 10))
+      const found = await readTopic(cluster().bootstrap, topic)
+      expect(values(found.filter(({ value }) => (value?.length ?? 0) < 1_000))).toEqual([
+        0, 1, 2, 3, 4, 10, 11, 12, 13, 14,
+      ])
     })
 
     test('a new producer goes on where the old one was', async () => {

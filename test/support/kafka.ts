@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type Admin, Kafka, logLevel } from 'kafkajs'
+import kafkajs, { type Admin, Kafka, logLevel } from 'kafkajs'
 import { connectCluster, type FetchedMessage, PartitionReader } from './kafka-fetch.ts'
 import { waitFor } from './wait.ts'
 
@@ -71,6 +71,21 @@ export function highWatermarks(
   topics: readonly string[],
 ): Promise<ReadonlyMap<string, readonly bigint[]>> {
   return withAdmin(brokers, (admin) => endOffsets(admin, topics))
+}
+
+/** Changes settings of a topic; those not named go back to their defaults. */
+export async function alterTopic(
+  brokers: readonly string[],
+  topic: string,
+  config: Readonly<Record<string, string>>,
+): Promise<void> {
+  const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
+  await withAdmin(brokers, (admin) =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configEntries }],
+    }),
+  )
 }
 
 /** `readTopics` for one topic. */
