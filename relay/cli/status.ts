@@ -49,6 +49,16 @@ export async function status(
   return exitCode
 }
 
+/**
+ * While a relay reads, PostgreSQL knows only what its last confirmation took, and keeps saying so while nothing more is
+ * confirmed: shown as an age, `0.0 s` would stand beside a fact that waits for an hour.
+ */
+function lagInWords({ lagSeconds, holder, confirmedLagBytes }: SlotStatus): string {
+  if (confirmedLagBytes === 0) return ''
+  if (lagSeconds === null) return holder ? '' : ', age not known'
+  return holder ? `; the last confirmation took ${formatSeconds(lagSeconds)}` : `, ${formatSeconds(lagSeconds)}`
+}
+
 function printSlot(status: SlotStatus, { write, paint }: Terminal): void {
   const { holder } = status
   if (!status.exists) {
@@ -63,8 +73,7 @@ function printSlot(status: SlotStatus, { write, paint }: Terminal): void {
       ? `pid ${holder.pid}, ${printable(holder.applicationName ?? 'no name')} at ${holder.address ?? 'a local socket'}, since ${holder.since ?? '?'}`
       : paint.yellow('nobody: no relay reads it'),
   )
-  const age = status.lagSeconds === null ? 'age not known' : formatSeconds(status.lagSeconds)
-  line('lag', `${formatBytes(status.confirmedLagBytes)} of WAL not confirmed, ${age}`)
+  line('lag', `${formatBytes(status.confirmedLagBytes)} of WAL not confirmed${lagInWords(status)}`)
   line('kept', `${formatBytes(status.restartLagBytes)} of WAL on disk for it`)
   if (status.budgetLeftBytes !== null)
     line(
