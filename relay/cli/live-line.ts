@@ -10,7 +10,7 @@ export interface LiveSample {
   readonly factsPerSecond: number
   /** WAL that is not confirmed, bytes; undefined: not known yet. */
   readonly lagBytes: number | undefined
-  /** As PostgreSQL measures it; undefined: nothing was under way. */
+  /** Age of what waits longest, as the relay knows it; undefined: there is no stream. */
   readonly lagSeconds: number | undefined
 }
 

@@ -1,12 +1,14 @@
 import { MultiBar, type SingleBar } from 'cli-progress'
 import { connectPostgres, type PostgresConnection } from '../doctor/postgres-connection.ts'
-import type { RelayHealth, RelayObserver, RelaySettings } from '../types.ts'
-import { type Backlog, backlogLine, humanLog, type LiveSample, liveLine } from './live-line.ts'
+import type { RelayHealth, RelayObserver, RelaySettings, RelayStats } from '../types.ts'
+import { type Backlog, backlogLine, humanLog, liveLine } from './live-line.ts'
 
 /** What the line shows of the relay. */
 export interface LiveRelay {
   readonly phase: string
   health(): RelayHealth
+  /** PostgreSQL's own measure of its receiver stands still while nothing is confirmed; the relay's does not. */
+  stats(): Pick<RelayStats, 'behindSeconds'>
 }
 
 export interface LiveView {
@@ -40,7 +42,7 @@ export function createLiveView(
   let timers: NodeJS.Timeout[] = []
   let durable = 0
   let lastMs = performance.now()
-  let lag: Pick<LiveSample, 'lagBytes' | 'lagSeconds'> = { lagBytes: undefined, lagSeconds: undefined }
+  let lagBytes: number | undefined
   let backlog: (Backlog & { readonly startBytes: number; readonly beganMs: number }) | undefined
   const watch = new LagWatch(settings)
 
@@ -49,13 +51,17 @@ export function createLiveView(
     const factsPerSecond = Math.round((durable * 1_000) / Math.max(1, nowMs - lastMs))
     durable = 0
     lastMs = nowMs
-    line?.update(0, { text: liveLine({ phase: relay.phase, health: relay.health(), factsPerSecond, ...lag }, width()) })
+    const { phase } = relay
+    const lagSeconds = relay.stats().behindSeconds
+    line?.update(0, {
+      text: liveLine({ phase, health: relay.health(), factsPerSecond, lagBytes, lagSeconds }, width()),
+    })
     if (backlog)
       bar?.update(0, { text: backlogLine({ ...backlog, seconds: (nowMs - backlog.beganMs) / 1_000 }, width()) })
   }
 
   function take(answer: LagAnswer): void {
-    lag = { lagBytes: answer.lagBytes, lagSeconds: answer.lagSeconds }
+    lagBytes = answer.lagBytes
     if (!backlog && answer.isFirst && answer.lagBytes > BACKLOG_BYTES_MIN) {
       backlog = {
         totalBytes: answer.lagBytes,
@@ -122,13 +128,12 @@ interface LagAnswer {
   readonly isFirst: boolean
   readonly lagBytes: number
   readonly confirmedBytes: number
-  readonly lagSeconds: number | undefined
 }
 
 const QUERY = `
 SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::float8 AS lag,
-  pg_wal_lsn_diff(s.confirmed_flush_lsn, '0/0')::float8 AS confirmed, extract(epoch FROM r.flush_lag)::float8 AS seconds
-FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid WHERE s.slot_name = $1`
+  pg_wal_lsn_diff(s.confirmed_flush_lsn, '0/0')::float8 AS confirmed
+FROM pg_replication_slots s WHERE s.slot_name = $1`
 
 /** Asks one question at a time, over a connection that is opened again when it is lost. */
 class LagWatch {
@@ -154,7 +159,6 @@ class LagWatch {
         isFirst: this.#answers++ === 0,
         lagBytes: Number(row['lag']),
         confirmedBytes: Number(row['confirmed']),
-        lagSeconds: row['seconds'] === null ? undefined : Number(row['seconds']),
       }
     } catch {
       void this.#connection?.close()
