@@ -48,7 +48,9 @@ it('shows the backlog with the time left, then phase, rate, lag and Kafka; log l
   await waitFor(() => /backlog \[[#-]+\] \d+ %/.test(text()), { what: 'the bar' })
   await relay.start()
   await waitFor(() => /\d % {2}[\d.]+ \w+ of 4\.\d MiB {2}[\d.]+ s left/.test(text()), { what: 'the time left' })
-  await waitFor(() => /lag [\d.]+ \w+, (?:(?:[2-9]|\d\d)[\d.]* s {2}|\d+ min)/.test(text()), { what: 'the age of what waits' })
+  await waitFor(() => /lag [\d.]+ \w+, (?:(?:[2-9]|\d\d)[\d.]* s {2}|\d+ min)/.test(text()), {
+    what: 'the age of what waits',
+  })
   rest.resolve()
   await bench.whenAllConfirmed(relay)
   await waitFor(() => /the backlog is worked off, in \d+ s/.test(text()), { what: 'the end of the backlog' })
