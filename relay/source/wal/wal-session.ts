@@ -141,6 +141,7 @@ export class WalSession implements SourceSession {
         this.#end(error ?? new Error('the replication connection was closed by the server'))
       }
       this.#service.on('error', end)
+      listenFromTheStart(this.#service, end)
       this.#service.on('start', () => {
         signal.removeEventListener('abort', abort)
         this.#keeper.adopt(this.#prepared as PreparedSlot)
@@ -343,6 +344,21 @@ export class WalSession implements SourceSession {
     if (lsn > ZERO_LSN) void this.#service.acknowledge(formatLsn(toLsn(lsn - 1n)), ping)
     this.#schedule()
   }
+}
+
+/**
+ * The library listens for errors of its client only once that is connected: an error behind the server's "ready" in the same
+ * packet, of a postmaster that dies just then, would end the process.
+ */
+function listenFromTheStart(service: LogicalReplicationService, onError: (error: Error) => void): void {
+  let client: pg.Client | null = null
+  Object.defineProperty(service, '_client', {
+    get: () => client,
+    set: (next: pg.Client | null) => {
+      client = next
+      client?.on('error', onError)
+    },
+  })
 }
 
 /** A text in a replication command, which has no E'…': `pg` would write a backslash so. */
