@@ -170,7 +170,8 @@ export class Delivery implements Destination {
     observer.produceFailed(topic, fault.type)
     if (decision.action === 'renew') void this.#gate.renew()
     const create = settings.kafka.createTopics
-    if (fault.kind === 'topicMissing' && partition === undefined && create)
+    const creates = fault.kind === 'topicMissing' && partition === undefined && create !== undefined
+    if (creates)
       sink.createTopic(topic, create.partitions, create.replicationFactor).then(
         () => logger.info({ topic, ...create }, 'created the topic'),
         (error: Error) => this.#say(`create ${topic}`, { topic }, error.message),
@@ -178,7 +179,7 @@ export class Delivery implements Destination {
     this.#say(
       `${topic}/${partition} ${fault.type}`,
       { topic, partition, type: fault.type },
-      `${decision.hint}: ${fault.message}`,
+      `${creates ? 'the topic does not exist; it is being created' : decision.hint}: ${fault.message}`,
     )
   }
 

@@ -11,7 +11,7 @@ import { ScriptedSink } from './scripted-sink.ts'
 const STREAM = { systemId: 1n, timeline: 1, walEndLsn: toLsn(1_000n), startLsn: toLsn(100n) }
 
 /** A delivery to a sink in memory, with a dead-letter topic that can be read back. */
-function createBench(deadLetter?: Partial<DeadLetterSettings>) {
+function createBench(deadLetter?: Partial<DeadLetterSettings>, createsTopics = false) {
   const sink = new ScriptedSink()
   for (const topic of ['shop.thing', 'dead']) sink.counts.set(topic, 1)
   const done: Entry[] = []
@@ -19,6 +19,7 @@ function createBench(deadLetter?: Partial<DeadLetterSettings>) {
   const counted = new Set<Entry>()
   let stored: StoredRecord[] = []
   const reads: (() => void)[] = []
+  const warnings: string[] = []
   Object.assign(sink, {
     readAll: (_topic: string, onRecord: (record: StoredRecord) => void) =>
       new Promise<void>((resolve) =>
@@ -34,13 +35,19 @@ function createBench(deadLetter?: Partial<DeadLetterSettings>) {
     settings: {
       sendRecords: 500,
       sendBytes: 900_000,
-      kafka: { clientId: 'x', brokers: ['x:1'], tls: false, compression: 'none' },
+      kafka: {
+        clientId: 'x',
+        brokers: ['x:1'],
+        tls: false,
+        compression: 'none',
+        ...(createsTopics && { createTopics: { partitions: 1, replicationFactor: 1 } }),
+      },
       ...(deadLetter && {
         deadLetter: { topic: 'dead', causes: ['too_large', 'refused'], keys: 'block-key', ...deadLetter },
       }),
     },
     routes: [],
-    logger: silentLogger,
+    logger: { ...silentLogger, warn: (_fields, message) => warnings.push(message) },
     observer: silentObserver,
     clock: { nowMs: () => performance.now() },
     hold,
@@ -85,7 +92,7 @@ function createBench(deadLetter?: Partial<DeadLetterSettings>) {
     reads.shift()?.()
     await settled()
   }
-  return { sink, delivery, hold, done, counted, push, sent, store, read, reads }
+  return { sink, delivery, hold, done, counted, push, sent, store, read, reads, warnings }
 }
 
 const deadLetter = (key: string, id: string) => ({
@@ -169,6 +176,20 @@ it('leaves room in a dead letter for a long key and long headers', async () => {
   expect(parts.reduce((sum, { value }) => sum + value.length, 0)).toBe(900_000)
   for (const { value, headers } of parts)
     expect(value.length + key.length + Buffer.byteLength(JSON.stringify(headers))).toBeLessThan(900_000)
+})
+
+it('says of a missing topic that it is being created where it may create it, and what to set where it may not', async () => {
+  for (const [createsTopics, said] of [
+    [true, 'the topic does not exist; it is being created: '],
+    [false, 'the topic does not exist; create it, or set KAFKA_CREATE_TOPICS=true'],
+  ] as const) {
+    const { sink, delivery, push, warnings } = createBench(undefined, createsTopics)
+    sink.counts.delete('shop.thing')
+    delivery.started(STREAM)
+    await push(entry('a'))
+    expect(warnings).toEqual([expect.stringContaining(said)])
+    expect(sink.counts.has('shop.thing')).toBe(createsTopics)
+  }
 })
 
 it('names a topic that is as long as a fact in few words', async () => {
