@@ -18,6 +18,7 @@ const orderItems = pgTable('order_items', { orderId: text('order_id').notNull(),
 /** The shop on Drizzle, with node-postgres. */
 export function openDrizzleShop(databaseUrl: string): Shop {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 4 })
+  pool.on('error', () => {})
   const db = drizzle(pool)
   return {
     name: 'Drizzle',

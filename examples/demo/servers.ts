@@ -59,6 +59,8 @@ export async function openServers(
   const url = new URL(postgres.url)
   url.pathname = `/${name}`
   const database = new pg.Pool({ connectionString: url.href, max: 2 })
+  // An idle connection may still be there when its database is dropped.
+  for (const pool of [admin, database]) pool.on('error', () => {})
   onEnd(() => database.end())
   await database.query(await readFile(new URL('../../prisma/schema.sql', import.meta.url), 'utf8'))
 

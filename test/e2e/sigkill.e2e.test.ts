@@ -97,6 +97,6 @@ it('the relay process, killed with SIGKILL five times under load, loses nothing,
   }
   for (const [key, numbers] of turns) expect(numbers, `key ${key}`).toEqual(numbers.map((_, i) => i + 1))
   expect(turns.size).toBe(KEYS)
-  // Only what was unconfirmed at a kill may come twice.
-  expect(duplicates).toBeLessThan(committed.size)
+  // Only what was unconfirmed at a kill may come twice: at worst, where nothing was confirmed before one, everything until then.
+  expect(duplicates).toBeLessThan(committed.size * KILLS)
 }, 120_000)
