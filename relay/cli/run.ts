@@ -11,6 +11,7 @@ import { EXIT } from '../policy.ts'
 import { createRelayFromSettings } from '../relay.ts'
 import type { Relay, RelayLogger } from '../types.ts'
 import { createLiveView } from './live-view.ts'
+import { limitYoungGeneration } from './young-generation.ts'
 
 /** What a stop may take beyond the drain before the process ends by itself. */
 const STOP_MARGIN_MS = 5_000
@@ -40,6 +41,7 @@ export async function run(configuration: RelayConfiguration, options: RunOptions
   const metrics = createRelayMetrics()
   let relay: Relay | undefined
   // Before the relay: a port that is taken ends the process while nothing else is open.
+  limitYoungGeneration()
   await using http = await startHttp({
     ...ports,
     health: () => relay?.health() ?? { ok: false, reason: 'starting' },

@@ -199,7 +199,7 @@ it('Kafka is down under 1,000 facts a second, with a large transaction: memory s
   kafkaProxy.cut()
   kafkaProxy.refuse(true)
   await commitMany({ url: bench.database.url, prefix: bench.prefix, facts: LONG ? 1_000_000 : 60_000 })
-  await load.whenCommitted(LONG ? 100_000 : 6_000, 120_000)
+  await load.whenCommitted(LONG ? 100_000 : 6_000, LONG ? 300_000 : 120_000)
   healProxy(kafkaProxy)
   const faults = [await recovered(bench, 'Kafka down')]
   await reachVerdict(bench, {
