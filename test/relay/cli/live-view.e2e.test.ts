@@ -23,7 +23,9 @@ function fakeTerminal() {
   return { stream: stream as unknown as NodeJS.WriteStream, text: () => text }
 }
 
-it('shows the backlog with the time left, then phase, rate, lag and Kafka; log lines go above; stopped, it is gone', async () => {
+it('shows the backlog with the time left, then phase, rate, lag and Kafka; log lines go above; stopped, it is gone', {
+  timeout: 120_000,
+}, async () => {
   const bench = await createBench()
   const settings = parseRelayOptions(optionsOf(bench), { env: {} })
   await setup(settings, {}, captureTerminal())
@@ -45,17 +47,25 @@ it('shows the backlog with the time left, then phase, rate, lag and Kafka; log l
   registerCleanup(() => relay.stop())
   registerCleanup(() => view.stop())
   view.start(relay)
-  await waitFor(() => /backlog \[[#-]+\] \d+ %/.test(text()), { what: 'the bar' })
+  await waitFor(() => /backlog \[[#-]+\] \d+ %/.test(text()), { what: 'the bar', timeoutMs: 30_000 })
   await relay.start()
-  await waitFor(() => /\d % {2}[\d.]+ \w+ of 4\.\d MiB {2}[\d.]+ s left/.test(text()), { what: 'the time left' })
+  await waitFor(() => /\d % {2}[\d.]+ \w+ of 4\.\d MiB {2}[\d.]+ s left/.test(text()), {
+    what: 'the time left',
+    timeoutMs: 30_000,
+  })
   await waitFor(() => /lag [\d.]+ \w+, (?:(?:[2-9]|\d\d)[\d.]* s {2}|\d+ min)/.test(text()), {
     what: 'the age of what waits',
+    timeoutMs: 30_000,
   })
   rest.resolve()
   await bench.whenAllConfirmed(relay)
-  await waitFor(() => /the backlog is worked off, in \d+ s/.test(text()), { what: 'the end of the backlog' })
+  await waitFor(() => /the backlog is worked off, in \d+ s/.test(text()), {
+    what: 'the end of the backlog',
+    timeoutMs: 30_000,
+  })
   await waitFor(() => /streaming {2}\d+ facts\/s {2}lag [\d.]+ \w+.* {2}Kafka ok/.test(text()), {
     what: 'the live line',
+    timeoutMs: 30_000,
   })
   expect(text()).toMatch(/\d\d:\d\d:\d\d info {2}streaming slot=/)
   expect(text()).not.toContain('{"level"')
