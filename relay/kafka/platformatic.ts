@@ -4,9 +4,9 @@ import { compressionOf } from './compression.ts'
 import { DUPLICATE_SEQUENCE } from './kafka-errors.ts'
 import type { Broker, Connection, Platformatic } from './platformatic-client.ts'
 import { PlatformaticCluster } from './platformatic-cluster.ts'
-import { answerOf, toSinkError } from './platformatic-errors.ts'
+import { toSinkError } from './platformatic-errors.ts'
 import { findInLog, readPartition } from './platformatic-log.ts'
-import { frameProduce, isFlexibleProduce } from './produce-request.ts'
+import { type PartitionAnswer, ProducePipeline } from './produce-pipeline.ts'
 import { type BatchProducer, RecordBatchEncoder } from './record-batch.ts'
 import { settle, withLimit } from './with-limit.ts'
 
@@ -45,19 +45,9 @@ interface Log {
   inDoubt: boolean
 }
 
-interface ProduceAnswer {
-  readonly responses: readonly {
-    readonly name: string
-    readonly partitionResponses: readonly {
-      readonly index: number
-      readonly errorCode: number
-      readonly baseOffset: bigint
-    }[]
-  }[]
-}
-
 interface Producer extends BatchProducer {
   readonly cluster: PlatformaticCluster
+  readonly pipelines: WeakMap<Connection, ProducePipeline>
 }
 
 export interface PlatformaticSinkOptions {
@@ -98,7 +88,7 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     try {
       const { producerId, producerEpoch } = await producerIdOf(cluster, () => closed)
       if (closed) throw new SinkError('retry', 'CLOSED', 'the sink is closed')
-      producer = { cluster, id: producerId, epoch: producerEpoch }
+      producer = { cluster, id: producerId, epoch: producerEpoch, pipelines: new WeakMap() }
       logger.debug({ sink: 'platformatic', producerId: String(producerId) }, 'has a producer id')
       return producer
     } catch (error) {
@@ -141,28 +131,22 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       if (found) return
     }
     const connection = await cluster.connection(broker)
-    const { api, parseResponse } = await cluster.api(connection, 'Produce')
+    const pipeline = await pipelineOf(current, connection)
     // A later producer has begun every sequence anew.
     if (current !== producer) throw new SinkError('retry', 'PRODUCER_REPLACED', `${doing}: the producer was replaced`)
     const triedMs = log.triedMs
     log.triedMs ??= records[0]?.timestampMs
-    let answer: ProduceAnswer
+    let result: PartitionAnswer
     try {
-      answer = await ask(connection, api.version, parseResponse, { topic, partition, records, producer: current, log })
+      const mayWrite = () => current === producer
+      result = await pipeline.send({ topic, partition, records, producer: current, sequence: log.sequence, mayWrite })
     } catch (error) {
-      answer = answerOf(error) as ProduceAnswer
-      if (answer === undefined) {
+      if (!(error instanceof SinkError)) {
         cluster.failed(broker)
         cluster.forget(topic)
-        throw toSinkError(error, doing)
       }
+      throw toSinkError(error, doing)
     }
-    const [only] = answer.responses
-    const [result] = only?.partitionResponses ?? []
-    if (answer.responses.length !== 1 || only?.partitionResponses.length !== 1 || !result)
-      throw new SinkError('retry', 'EMPTY_ACKNOWLEDGEMENT', `${doing}: the answer does not name the partition`)
-    if (only.name !== topic || result.index !== partition)
-      throw new SinkError('retry', 'WRONG_ACKNOWLEDGEMENT', `${doing}: the answer names another partition`)
     if (result.errorCode !== 0 && result.errorCode !== DUPLICATE_SEQUENCE) {
       if (STALE_LEADER.has(result.errorCode)) cluster.forget(topic)
       if (!WRITTEN_PERHAPS.has(result.errorCode)) log.triedMs = triedMs
@@ -180,35 +164,14 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     if (result.baseOffset >= 0n) log.end = result.baseOffset + BigInt(records.length)
   }
 
-  function ask(
-    connection: Connection,
-    version: number,
-    parseResponse: unknown,
-    batch: { topic: string; partition: number; records: readonly SinkRecord[]; producer: BatchProducer; log: Log },
-  ): Promise<ProduceAnswer> {
-    const { topic, partition, records, log } = batch
-    const flexible = isFlexibleProduce(version)
-    return new Promise((resolve, reject) => {
-      connection.send(
-        0,
-        version,
-        () => {
-          // The library copies it into the request before this turn ends, so the encoder may use its buffer again.
-          const bytes = encoder.encode(records, batch.producer, log.sequence)
-          const { before, after } = frameProduce(
-            version,
-            { topic, partition, timeoutMs: PRODUCE_TIMEOUT_MS },
-            bytes.length,
-          )
-          const writer = library.Writer.create().append(before).append(bytes)
-          return after.length > 0 ? writer.append(after) : writer
-        },
-        parseResponse as never,
-        flexible,
-        flexible,
-        (error: unknown, answer: unknown) => (error ? reject(error) : resolve(answer as ProduceAnswer)),
-      )
-    })
+  async function pipelineOf({ cluster, pipelines }: Producer, connection: Connection): Promise<ProducePipeline> {
+    const api = await cluster.api(connection, 'Produce')
+    let pipeline = pipelines.get(connection)
+    if (!pipeline) {
+      pipeline = new ProducePipeline({ library, connection, encoder, api, timeoutMs: PRODUCE_TIMEOUT_MS })
+      pipelines.set(connection, pipeline)
+    }
+    return pipeline
   }
 
   const sink: Sink = {

@@ -31,12 +31,14 @@ export interface BatchProducer {
   readonly epoch: number
 }
 
-/** Writes batches; synchronous and without any client. One batch at a time: the result is overwritten by the next call. */
+/** Writes batches, one after the other into one buffer until it is reset; synchronous and without any client. */
 export class RecordBatchEncoder {
   readonly #crc32c: (bytes: Buffer) => number
   readonly #compress: { readonly codec: Codec; compress(bytes: Buffer): Uint8Array } | undefined
   readonly #names = new Map<string, Buffer>()
   #scratch = Buffer.allocUnsafeSlow(64 * 1024)
+  /** End of the batches that are still wanted. */
+  #used = 0
 
   constructor(options: {
     readonly crc32c: (bytes: Buffer) => number
@@ -47,15 +49,22 @@ export class RecordBatchEncoder {
     this.#compress = options.compression
   }
 
-  /** @returns the batch; valid until the next call. */
-  encode(records: readonly SinkRecord[], producer: BatchProducer, baseSequence: number): Buffer {
+  /** The batches so far are not needed any more; their bytes are written over. */
+  reset(): void {
+    this.#used = 0
     if (this.#scratch.length > KEEP_SCRATCH_BYTES) this.#scratch = Buffer.allocUnsafeSlow(64 * 1024)
+  }
+
+  /** @returns the batch; valid until the next reset. */
+  encode(records: readonly SinkRecord[], producer: BatchProducer, baseSequence: number): Buffer {
+    const begin = this.#used
     const end = this.#writeRecords(records)
-    let batch = this.#scratch.subarray(0, end)
+    let batch = this.#scratch.subarray(begin, end)
     let codec: Codec = 'none'
     if (this.#compress) {
-      const smaller = this.#compress.compress(this.#scratch.subarray(BATCH_HEADER_BYTES, end))
-      if (smaller.length < end - BATCH_HEADER_BYTES) {
+      const plain = batch.subarray(BATCH_HEADER_BYTES)
+      const smaller = this.#compress.compress(plain)
+      if (smaller.length < plain.length) {
         codec = this.#compress.codec
         batch = batch.subarray(0, BATCH_HEADER_BYTES + smaller.length)
         batch.set(smaller, BATCH_HEADER_BYTES)
@@ -77,12 +86,14 @@ export class RecordBatchEncoder {
     batch.writeInt32BE(baseSequence, 53)
     batch.writeInt32BE(records.length, 57)
     batch.writeUInt32BE(this.#crc32c(batch.subarray(ATTRIBUTES_AT)), CRC_AT)
+    this.#used = begin + batch.length
     return batch
   }
 
   #writeRecords(records: readonly SinkRecord[]): number {
     const base = records[0]?.timestampMs ?? 0
-    let at = BATCH_HEADER_BYTES
+    let at = this.#used + BATCH_HEADER_BYTES
+    if (at > this.#scratch.length) this.#grow(this.#used, BATCH_HEADER_BYTES)
     for (let i = 0; i < records.length; i++) {
       const record = records[i] as SinkRecord
       if (record.prepared) {

@@ -59,7 +59,10 @@ export function createHotPath({ perTransaction, topics = 1, partitions = 12, enc
     async createTopic() {},
     send(_topic, _partition, records: readonly SinkRecord[]) {
       requests++
-      if (encode) encoder.encode(records, { id: 1n, epoch: 0 }, sequence)
+      if (encode) {
+        encoder.reset()
+        encoder.encode(records, { id: 1n, epoch: 0 }, sequence)
+      }
       sequence = (sequence + records.length) & 0x7fffffff
       return new Promise((resolve) => unanswered.push({ turn: turn + ANSWER_TURNS, resolve }))
     },

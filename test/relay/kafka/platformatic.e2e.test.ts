@@ -78,9 +78,16 @@ if (!nodeRunsPlatformatic()) {
 
     test('every version of the Produce request that a broker may be limited to is understood', async () => {
       const topic = `${uniquePrefix()}.versions`
-      await fixture.createTopic({ topic })
+      const other = `${topic}-2`
+      // More partitions than brokers: two of one topic, and one of the other, have the same leader.
+      for (const name of [topic, other]) await fixture.createTopic({ topic: name, partitions: 4, replicationFactor: 1 })
+      const leadersOf = (name: string) =>
+        Promise.all([0, 1, 2, 3].map(async (one) => (await replicasOf(fixture.cluster(), name, one)).leader))
+      const [leaders, othersLeaders] = await Promise.all([leadersOf(topic), leadersOf(other)])
+      const leader = leaders.find((one, partition) => leaders.indexOf(one) < partition) as number
+      const [first = 0, second = 0] = leaders.flatMap((one, partition) => (one === leader ? [partition] : []))
+      const third = othersLeaders.indexOf(leader)
       const [host = '', port] = fixture.cluster().bootstrap[0]!.split(':')
-      const leader = (await replicasOf(fixture.cluster(), topic)).leader
       const pool = new library.ConnectionPool('versions')
       registerCleanup(() => pool.close())
       const connection = await pool.get({ host, port: fixture.cluster().brokers[leader - 1]?.port ?? Number(port) })
@@ -93,18 +100,30 @@ if (!nodeRunsPlatformatic()) {
           `produceV${version}`
         ]!
         const batch = Buffer.from(encoder.encode(records(3, (version - 3) * 3), { id: -1n, epoch: -1 }, -1))
-        const { before, after } = frameProduce(version, { topic, partition: 0, timeoutMs: 5_000 }, batch.length)
-        const payload = () => library.Writer.create().append(Buffer.concat([before, batch, after]))
+        const pieces = frameProduce(
+          version,
+          [
+            { topic, partition: first, bytes: batch },
+            { topic: other, partition: third, bytes: batch },
+            { topic, partition: second, bytes: batch },
+          ],
+          5_000,
+        )
+        const payload = () => library.Writer.create().append(Buffer.concat(pieces))
         const answer = await new Promise((resolve, reject) =>
           connection.send(0, version, payload, parseResponse, flexible, flexible, (error, found) =>
             error ? reject(error) : resolve(found),
           ),
         )
-        expect(answer).toMatchObject({ responses: [{ name: topic, partitionResponses: [{ index: 0, errorCode: 0 }] }] })
+        const answered = (answer as { responses: { name: string; partitionResponses: object[] }[] }).responses
+        expect(answered.find(({ name }) => name === topic)?.partitionResponses).toHaveLength(2)
+        expect(answered.find(({ name }) => name === other)?.partitionResponses).toMatchObject([{ errorCode: 0 }])
       }
-      expect(values(await readTopic(fixture.cluster().bootstrap, topic))).toEqual(
-        Array.from({ length: 27 }, (_, i) => i),
-      )
+      const all = Array.from({ length: 27 }, (_, i) => i)
+      const written = await readTopic(fixture.cluster().bootstrap, topic)
+      for (const partition of [first, second])
+        expect(values(written.filter((one) => one.partition === partition))).toEqual(all)
+      expect(values(await readTopic(fixture.cluster().bootstrap, other))).toEqual(all)
     })
 
     test('a batch whose answer was lost together with its producer is looked for, and not written again', async () => {

@@ -1,0 +1,177 @@
+import type { SinkRecord } from '../sink/sink.ts'
+import { SinkError } from '../sink/sink.ts'
+import type { Connection, Platformatic } from './platformatic-client.ts'
+import type { ApiModule } from './platformatic-cluster.ts'
+import { answerOf } from './platformatic-errors.ts'
+import { frameProduce, isFlexibleProduce } from './produce-request.ts'
+import type { BatchProducer, RecordBatchEncoder } from './record-batch.ts'
+
+// Batches of many partitions → few Produce requests on one connection:
+//
+//   send(batch) ─▶ waiting ─▶ [ batch | batch | … ] ─▶ one request ─▶ each batch its own answer
+//
+// Lanes stay what they are, one batch of a partition in flight. What leaves in the same turn of the event loop leaves together:
+// a broker reads the requests of a connection one after the other, and waits for its replicas before it reads the next.
+
+/** One batch of one partition; no other one of this partition is open. */
+export interface PartitionBatch {
+  readonly topic: string
+  readonly partition: number
+  readonly records: readonly SinkRecord[]
+  readonly producer: BatchProducer
+  readonly sequence: number
+  /** False once its producer was replaced: then it must not be written any more. */
+  mayWrite(): boolean
+}
+
+/** What the broker says of one partition. */
+export interface PartitionAnswer {
+  readonly errorCode: number
+  readonly baseOffset: bigint
+}
+
+interface ProduceAnswer {
+  readonly responses: readonly {
+    readonly name: string
+    readonly partitionResponses: readonly ({ readonly index: number } & PartitionAnswer)[]
+  }[]
+}
+
+interface Waiting {
+  readonly batch: PartitionBatch
+  readonly resolve: (answer: PartitionAnswer) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Requests that a connection may have open; what comes meanwhile leaves together. */
+const MOST_OPEN = 3
+/** A request that has so many bytes takes no further batch: the broker shall have work while the next one is encoded. */
+const FULL_BYTES = 256 * 1024
+
+export class ProducePipeline {
+  readonly #options: PipelineOptions
+  readonly #flexible: boolean
+  #waiting: Waiting[] = []
+  #open = 0
+  #scheduled = false
+
+  constructor(options: PipelineOptions) {
+    this.#options = options
+    this.#flexible = isFlexibleProduce(options.api.api.version)
+  }
+
+  /**
+   * Resolves to the broker's answer for this partition, whatever its error code.
+   *
+   * @throws what the library throws when there is no answer; SinkError when it says nothing of this partition, or when
+   * `mayWrite` said no before the batch left.
+   */
+  send(batch: PartitionBatch): Promise<PartitionAnswer> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ batch, resolve, reject })
+      this.#schedule()
+    })
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#open >= MOST_OPEN || this.#waiting.length === 0) return
+    this.#scheduled = true
+    // After what else this turn of the event loop brings: more facts, and answers that free further lanes.
+    setImmediate(() => {
+      this.#scheduled = false
+      while (this.#open < MOST_OPEN && this.#waiting.length > 0) this.#sendSome()
+    })
+  }
+
+  #sendSome(): void {
+    const { connection, api, library } = this.#options
+    const version = api.api.version
+    let sent: readonly Waiting[] = []
+    let answered = false
+    this.#open++
+    connection.send(
+      0,
+      version,
+      () => {
+        const { pieces, taken } = this.#encodeSome()
+        sent = taken
+        const writer = library.Writer.create()
+        for (const piece of pieces) writer.append(piece)
+        return writer
+      },
+      api.parseResponse as never,
+      this.#flexible,
+      this.#flexible,
+      (error: unknown, answer: unknown) => {
+        if (answered) return
+        answered = true
+        this.#open--
+        settleAll(sent, error, (error ? answerOf(error) : answer) as ProduceAnswer | undefined)
+        this.#schedule()
+      },
+    )
+  }
+
+  /** The library copies the pieces into the request before this turn ends, so the encoder may use its buffer again. */
+  #encodeSome(): { readonly pieces: readonly Buffer[]; readonly taken: readonly Waiting[] } {
+    const { encoder, api, timeoutMs } = this.#options
+    const taken: Waiting[] = []
+    const encoded: { topic: string; partition: number; bytes: Buffer }[] = []
+    let bytes = 0
+    let looked = 0
+    encoder.reset()
+    for (const waiting of this.#waiting) {
+      if (bytes >= FULL_BYTES) break
+      looked++
+      const { topic, partition, records, producer, sequence } = waiting.batch
+      if (!waiting.batch.mayWrite()) {
+        waiting.reject(new SinkError('retry', 'PRODUCER_REPLACED', `${topic}/${partition}: the producer was replaced`))
+        continue
+      }
+      try {
+        const one = encoder.encode(records, producer, sequence)
+        encoded.push({ topic, partition, bytes: one })
+        taken.push(waiting)
+        bytes += one.length
+      } catch (error) {
+        // Its own fault, and not of the others in this request.
+        waiting.reject(error)
+      }
+    }
+    this.#waiting = this.#waiting.slice(looked)
+    if (taken.length === 0) throw new SinkError('retry', 'NOTHING_TO_SEND', 'no batch is left for this request')
+    return { pieces: frameProduce(api.api.version, encoded, timeoutMs), taken }
+  }
+}
+
+export interface PipelineOptions {
+  readonly library: Platformatic
+  readonly connection: Connection
+  readonly encoder: RecordBatchEncoder
+  /** The Produce request in the version that this broker knows. */
+  readonly api: ApiModule
+  /** How long the broker may wait for its replicas, milliseconds. */
+  readonly timeoutMs: number
+}
+
+/** To each batch what the answer says of its partition; without an answer the error to all. */
+function settleAll(sent: readonly Waiting[], error: unknown, answer: ProduceAnswer | undefined): void {
+  if (answer === undefined) {
+    for (const { reject } of sent) reject(error)
+    return
+  }
+  const found = new Map<string, PartitionAnswer | 'twice'>()
+  for (const { name, partitionResponses } of answer.responses)
+    for (const one of partitionResponses) {
+      const place = `${name}/${one.index}`
+      found.set(place, found.has(place) ? 'twice' : one)
+    }
+  for (const { batch, resolve, reject } of sent) {
+    const place = `${batch.topic}/${batch.partition}`
+    const own = found.get(place)
+    if (own !== undefined && own !== 'twice') resolve(own)
+    else if (found.size === 0 || own === 'twice')
+      reject(new SinkError('retry', 'EMPTY_ACKNOWLEDGEMENT', `${place}: the answer does not name the partition`))
+    else reject(new SinkError('retry', 'WRONG_ACKNOWLEDGEMENT', `${place}: the answer names other partitions`))
+  }
+}

@@ -1,0 +1,165 @@
+import { expect, it } from 'vitest'
+import { type PartitionAnswer, ProducePipeline } from '../../../relay/kafka/produce-pipeline.ts'
+import { RecordBatchEncoder } from '../../../relay/kafka/record-batch.ts'
+import type { SinkError } from '../../../relay/sink/sink.ts'
+
+// Which batches travel together, and who is told what: a connection in memory that answers when the test says so. Against real
+// brokers: platformatic.e2e.test.ts.
+
+type Answer = { error?: unknown; responses?: { name: string; partitionResponses: object[] }[] }
+
+function createBench() {
+  /** Of each request the batches' first sequences: they name the batches here. */
+  const requests: number[][] = []
+  const answers: ((answer: Answer) => void)[] = []
+  const connection = {
+    send(
+      _key: 0,
+      _version: number,
+      payload: () => { chunks: Buffer[] },
+      _p: never,
+      _q: boolean,
+      _r: boolean,
+      done: (error: unknown, answer?: unknown) => void,
+    ) {
+      let chunks: Buffer[]
+      try {
+        chunks = payload().chunks
+      } catch (error) {
+        done(error)
+        return
+      }
+      // The batches are every second piece.
+      requests.push(chunks.filter((_, index) => index % 2 === 1).map((batch) => batch.readInt32BE(53)))
+      answers.push(({ error, responses }) => done(error, responses && { responses }))
+    },
+  }
+  const writer = () => ({
+    chunks: [] as Buffer[],
+    append(chunk: Buffer) {
+      this.chunks.push(Buffer.from(chunk))
+      return this
+    },
+  })
+  const pipeline = new ProducePipeline({
+    library: { Writer: { create: writer } } as never,
+    connection: connection as never,
+    encoder: new RecordBatchEncoder({ crc32c: () => 0 }),
+    api: { api: { key: 0, version: 11 }, parseResponse: undefined } as never,
+    timeoutMs: 1_000,
+  })
+  const send = (
+    partition: number,
+    options: { topic?: string; mayWrite?: () => boolean; bytes?: number; key?: Buffer } = {},
+  ): Promise<PartitionAnswer | string> =>
+    pipeline
+      .send({
+        topic: options.topic ?? 't',
+        partition,
+        records: [
+          {
+            key: options.key ?? Buffer.from('k'),
+            value: Buffer.alloc(options.bytes ?? 1),
+            headers: {},
+            timestampMs: 1,
+          },
+        ],
+        producer: { id: 1n, epoch: 0 },
+        sequence: partition,
+        mayWrite: options.mayWrite ?? (() => true),
+      })
+      .catch((error: SinkError) => error.type ?? error.message)
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+  const ok = (index: number, errorCode = 0) => ({ index, errorCode, baseOffset: BigInt(index) })
+  return { requests, answers, send, turn, ok }
+}
+
+it('what is sent in one turn of the event loop leaves in one request, and each batch has its own answer', async () => {
+  const { requests, answers, send, turn, ok } = createBench()
+  const sent = [send(0), send(1), send(2, { topic: 'u' })]
+  await turn()
+  expect(requests).toEqual([[0, 1, 2]])
+  answers[0]!({
+    responses: [
+      { name: 'u', partitionResponses: [ok(2)] },
+      { name: 't', partitionResponses: [ok(1, 6), ok(0)] },
+    ],
+  })
+  expect(await Promise.all(sent)).toEqual([ok(0), ok(1, 6), ok(2)])
+})
+
+it('an error that carries the answer is the answer; without one it is the fate of all', async () => {
+  const { answers, send, turn, ok } = createBench()
+  const first = [send(0), send(1)]
+  await turn()
+  answers[0]!({
+    error: { response: { responses: [{ name: 't', partitionResponses: [ok(0), ok(1, 19)] }] } },
+  })
+  expect(await Promise.all(first)).toEqual([ok(0), ok(1, 19)])
+  const second = [send(0), send(1)]
+  await turn()
+  answers[1]!({ error: new Error('Connection closed') })
+  expect(await Promise.all(second)).toEqual(['Connection closed', 'Connection closed'])
+})
+
+it('an answer that leaves out a partition, or names it twice, is none for that partition', async () => {
+  const { answers, send, turn, ok } = createBench()
+  const sent = [send(0), send(1), send(2)]
+  await turn()
+  answers[0]!({ responses: [{ name: 't', partitionResponses: [ok(0), ok(2), ok(2), ok(7)] }] })
+  expect(await Promise.all(sent)).toEqual([ok(0), 'WRONG_ACKNOWLEDGEMENT', 'EMPTY_ACKNOWLEDGEMENT'])
+  const other = send(0)
+  await turn()
+  answers[1]!({ responses: [] })
+  expect(await other).toBe('EMPTY_ACKNOWLEDGEMENT')
+})
+
+it('three requests are open at most; what comes meanwhile leaves together when one is answered', async () => {
+  const { requests, answers, send, turn, ok } = createBench()
+  for (const partition of [0, 1, 2]) {
+    void send(partition)
+    await turn()
+  }
+  const late = [send(3), send(4)]
+  await turn()
+  expect(requests).toEqual([[0], [1], [2]])
+  answers[1]!({ responses: [{ name: 't', partitionResponses: [ok(1)] }] })
+  await turn()
+  expect(requests.slice(3)).toEqual([[3, 4]])
+  answers[3]!({ responses: [{ name: 't', partitionResponses: [ok(3), ok(4)] }] })
+  expect(await Promise.all(late)).toEqual([ok(3), ok(4)])
+})
+
+it('a request that is full takes no further batch', async () => {
+  const { requests, send, turn } = createBench()
+  for (const partition of [0, 1, 2]) void send(partition, { bytes: 200_000 })
+  await turn()
+  expect(requests).toEqual([[0, 1], [2]])
+})
+
+it('a batch whose producer was replaced before it left is not written, and the others are', async () => {
+  const { requests, send, turn } = createBench()
+  const stale = send(0, { mayWrite: () => false })
+  void send(1)
+  await turn()
+  expect(await stale).toBe('PRODUCER_REPLACED')
+  expect(requests).toEqual([[1]])
+  const alone = send(2, { mayWrite: () => false })
+  await turn()
+  expect(await alone).toBe('PRODUCER_REPLACED')
+  expect(requests).toEqual([[1]])
+})
+
+it('a batch that cannot be encoded fails by itself', async () => {
+  const { requests, send, turn } = createBench()
+  const key = Object.defineProperty(Buffer.from('k'), 'length', {
+    get() {
+      throw new Error('defect')
+    },
+  })
+  const defect = send(1, { key })
+  void send(2)
+  await turn()
+  expect(await defect).toBe('defect')
+  expect(requests).toEqual([[2]])
+})
