@@ -3,6 +3,7 @@
 // Counted, by this process itself: from the moment when the stream has started (memory: the first send) to the moment
 // when the last fact is acknowledged by Kafka (relay: and its position confirmable). CPU is user and system of this
 // process, all threads, in the same span. RSS is the peak of the whole process, start and stop included.
+import { limitYoungGeneration } from '../../relay/cli/young-generation.ts'
 import type { RelayObserver } from '../../relay/types.ts'
 import { runMemory, runPrototype } from './prototype.mts'
 import { type ContestantResult, type ContestantSettings, peakMegabytes, startSpan } from './span.mts'
@@ -12,7 +13,8 @@ async function runRelay(settings: ContestantSettings): Promise<ContestantResult>
   const { createRelayMetrics } = await import('../../relay/ops/metrics.ts')
   const { observer } = createRelayMetrics()
   let requests = 0
-  // As the command line has it: with metrics.
+  // As the command line has it: with metrics, and a small young generation.
+  limitYoungGeneration()
   const counting: RelayObserver = {
     ...observer,
     produced(topic, records, seconds) {

@@ -44,7 +44,7 @@ interface Waiting {
 }
 
 /** Requests that a connection may have open; what comes meanwhile leaves together. */
-const MOST_OPEN = 3
+const MOST_OPEN = 2
 /** A request that has so many bytes takes no further batch: the broker shall have work while the next one is encoded. */
 const FULL_BYTES = 256 * 1024
 
