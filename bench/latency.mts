@@ -13,7 +13,7 @@ import { connectCluster, PartitionReader } from '../test/support/kafka-fetch.ts'
 import { findNode24 } from '../test/support/node24.ts'
 import { startKafka } from '../test/support/services/kafka.ts'
 import { startPostgres } from '../test/support/services/postgres.ts'
-import { buildForBench, load, machine, median, pairedRatio, root, shuffled, writeJson } from './rounds.mts'
+import { buildForBench, commandLine, load, machine, median, pairedRatio, root, shuffled, writeJson } from './rounds.mts'
 
 const { values: options } = parseArgs({
   options: {
@@ -72,7 +72,7 @@ const table = rates.flatMap((rate) =>
 )
 console.table(table)
 writeJson(options.json, {
-  command: `npx tsx bench/latency.mts ${process.argv.slice(2).join(' ')}`,
+  command: commandLine('bench/latency.mts'),
   table,
   results: [...results],
 })

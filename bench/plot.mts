@@ -1,6 +1,7 @@
-// docs/performance.svg from the JSON of bench/relay.mts: facts a second of each contestant, and its CPU.
-//   npx tsx bench/plot.mts w1.json w2.json …
+// A plot from the JSON of bench/relay.mts: facts a second of each contestant, and its CPU.
+//   npx tsx bench/plot.mts [--out docs/performance.svg] w1.json w2.json …
 import { readFileSync, writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
 import { root } from './rounds.mts'
 
 interface Measured {
@@ -13,7 +14,11 @@ const BAR_PIXELS = 18
 const LABEL_PIXELS = 170
 const WIDTH_PIXELS = 460
 
-const charts = process.argv.slice(2).map((file) => JSON.parse(readFileSync(file, 'utf8')) as Measured)
+const { values: options, positionals: files } = parseArgs({
+  options: { out: { type: 'string', default: `${root}docs/performance.svg` } },
+  allowPositionals: true,
+})
+const charts = files.map((file) => JSON.parse(readFileSync(file, 'utf8')) as Measured)
 const most = Math.max(...charts.flatMap(({ table }) => table.map((row) => Number(row['facts/s']))))
 let y = 8
 const parts: string[] = []
@@ -28,7 +33,7 @@ for (const { shape, table } of charts) {
     parts.push(
       `<text x="${LABEL_PIXELS - 8}" y="${y + 13}" text-anchor="end">${name}</text>`,
       `<rect x="${LABEL_PIXELS}" y="${y}" width="${width.toFixed(1)}" height="${BAR_PIXELS - 4}" fill="${name.startsWith('relay') ? '#2563eb' : '#94a3b8'}"/>`,
-      `<text x="${(LABEL_PIXELS + width + 6).toFixed(1)}" y="${y + 12}">${Math.round(rate / 1_000)}k/s, ${row['CPU µs/fact']} µs</text>`,
+      `<text x="${(LABEL_PIXELS + width + 6).toFixed(1)}" y="${y + 12}">${label(row, rate)}</text>`,
     )
     y += BAR_PIXELS
   }
@@ -41,7 +46,12 @@ const lines = [
   `<text x="0" y="${y + 20}" font-size="10">${charts[0]?.machine ?? ''}; facts a second, CPU of the reading process a fact</text>`,
   '</svg>',
 ]
-writeFileSync(`${root}docs/performance.svg`, `${lines.join('\n')}\n`)
+writeFileSync(options.out, `${lines.join('\n')}\n`)
+
+function label(row: Measured['table'][number], rate: number): string {
+  const cpu = row['CPU µs/fact']
+  return `${(rate / 1_000).toFixed(rate < 10_000 ? 1 : 0)}k/s${cpu ? `, ${cpu} µs` : ''}`
+}
 
 function title({ facts, perTransaction }: Measured['shape']): string {
   const count = facts.toLocaleString('en')

@@ -44,6 +44,14 @@ export function writeJson(file: string | undefined, content: object): void {
   if (file) writeFileSync(file, `${JSON.stringify({ machine: machine(), ...content }, undefined, 2)}\n`)
 }
 
+/** How this was run, without the file that it writes: that is a path of one machine. */
+export function commandLine(script: string): string {
+  const args = process.argv.slice(2)
+  const at = args.indexOf('--json')
+  if (at >= 0) args.splice(at, 2)
+  return ['npx tsx', script, ...args].join(' ')
+}
+
 /** Builds the package as it is published, and a script of this folder, beside the tree's own `dist`. */
 export async function buildForBench(
   script: string,

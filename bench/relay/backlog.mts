@@ -6,7 +6,6 @@ import { Fact } from '../../src/fact.ts'
 
 export const PREFIX = 'bench'
 const PUBLICATION = 'bench_facts'
-const SOURCE_SLOT = 'bench_source'
 /** Different facts; a backlog goes round them. */
 const DISTINCT = 30_000
 
@@ -64,8 +63,9 @@ export function topicsOf(shape: Pick<Shape, 'topics'>): string[] {
   return Array.from({ length: shape.topics }, (_, index) => `${PREFIX}.${aggregateType(index)}`)
 }
 
-/** Writes a backlog into a database of its own. */
+/** Writes a backlog into a database of its own; its slot is called after it, too. */
 export async function createBacklog(postgresUrl: string, name: string, shape: Shape): Promise<Backlog> {
+  const sourceSlot = `${name}_source`
   await withClient(postgresUrl, (client) => client.query(`CREATE DATABASE ${name}`))
   const url = new URL(postgresUrl)
   url.pathname = `/${name}`
@@ -86,7 +86,7 @@ export async function createBacklog(postgresUrl: string, name: string, shape: Sh
     )
   }
   await query(`CREATE PUBLICATION ${PUBLICATION}`)
-  await query(`SELECT pg_create_logical_replication_slot('${SOURCE_SLOT}', 'pgoutput')`)
+  await query(`SELECT pg_create_logical_replication_slot('${sourceSlot}', 'pgoutput')`)
   await query('SET synchronous_commit = off')
   await query(`DO $$
     DECLARE contents bytea[];
@@ -108,7 +108,7 @@ export async function createBacklog(postgresUrl: string, name: string, shape: Sh
     endLsn: lsn,
     factBytes: pool.reduce((sum, { length }) => sum + length, 0) / pool.length,
     async copySlot(slot) {
-      await query('SELECT pg_copy_logical_replication_slot($1, $2)', [SOURCE_SLOT, slot])
+      await query('SELECT pg_copy_logical_replication_slot($1, $2)', [sourceSlot, slot])
     },
     async dropSlot(slot) {
       for (let attempt = 1; ; attempt++) {
@@ -130,7 +130,7 @@ export async function createBacklog(postgresUrl: string, name: string, shape: Sh
       return row.lsn
     },
     async drop() {
-      await query('SELECT pg_drop_replication_slot($1)', [SOURCE_SLOT])
+      await query('SELECT pg_drop_replication_slot($1)', [sourceSlot])
       await client.end()
       await withClient(postgresUrl, (admin) => admin.query(`DROP DATABASE ${name} WITH (FORCE)`))
     },

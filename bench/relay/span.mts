@@ -14,6 +14,10 @@ export interface ContestantSettings {
   readonly codec: 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
   /** The built package's `relay.js`. */
   readonly relayModule: string
+  /** Relayed first by the same process, and not counted. */
+  readonly warmUp?: Pick<ContestantSettings, 'url' | 'slot' | 'endLsn' | 'facts'>
+  /** More copies of the slot, each relayed after the one before: the result is of all, on average. */
+  readonly moreSlots?: readonly string[]
 }
 
 export interface ContestantResult {
@@ -24,6 +28,10 @@ export interface ContestantResult {
   readonly requests?: number
   /** Seconds from the start of the stream until PostgreSQL had the last position. */
   readonly confirmedSeconds?: number
+  /** Seconds from the first record in Kafka to the last, by the broker's clock. */
+  readonly kafkaSeconds?: number
+  /** Of a contestant with a workload of its own; else the backlog's. */
+  readonly facts?: number
 }
 
 /** Starts the clock when called; what it returns stops it. */

@@ -50,10 +50,11 @@ export async function listJarsWithMaven(target: string): Promise<Record<string, 
   return Object.fromEntries(await Promise.all(entries)) as Record<string, string>
 }
 
-async function copyJarsWithMaven(target: string): Promise<void> {
+/** The jars that a pom names and theirs, laid out as in a Maven repository. */
+export async function copyJarsWithMaven(target: string, pom = join(folder, 'pom.xml')): Promise<void> {
   const options = ['-DincludeScope=runtime', '-Dmdep.useRepositoryLayout=true', `-DoutputDirectory=${target}`]
   try {
-    await run('mvn', ['-q', '-B', '-f', join(folder, 'pom.xml'), COPY_GOAL, ...options], {
+    await run('mvn', ['-q', '-B', '-f', pom, COPY_GOAL, ...options], {
       timeout: 300_000,
       shell: process.platform === 'win32',
     })
@@ -62,7 +63,7 @@ async function copyJarsWithMaven(target: string): Promise<void> {
     throw new Error(
       missing
         ? 'Maven (`mvn`) is not installed: install it, or set FACTLIB_MAVEN_REPOSITORY to the address of Maven Central or a mirror of it, and the jars are fetched without Maven'
-        : `Maven could not bring Kafka's jars: ${String((error as { stdout?: unknown }).stdout ?? '').slice(-500)}`,
+        : `Maven could not bring the jars: ${String((error as { stdout?: unknown }).stdout ?? '').slice(-500)}`,
       { cause: error },
     )
   }
