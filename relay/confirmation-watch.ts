@@ -44,7 +44,9 @@ export class ConfirmationWatch {
     const seconds = Math.round(this.ageSeconds(nowMs))
     return now.durableLsn >= (this.#untilLsn ?? nowhere)
       ? `facts are durable in Kafka up to ${formatLsn(now.durableLsn)}, but for ${seconds} s PostgreSQL was told nothing beyond ${formatLsn(reportedLsn)}: it keeps WAL for them`
-      : `${pendingFacts} facts wait for Kafka, the oldest for ${seconds} s; PostgreSQL keeps WAL for them`
+      : pendingFacts === 1
+        ? `1 fact waits for Kafka for ${seconds} s; PostgreSQL keeps WAL for it`
+        : `${pendingFacts} facts wait for Kafka, the oldest for ${seconds} s; PostgreSQL keeps WAL for them`
   }
 
   /** Nothing of ours waits: another relay has the slot, say. */

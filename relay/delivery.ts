@@ -15,6 +15,7 @@ import { backoffMs, type Clock, type SinkDecision, type SinkFault } from './poli
 import { createRouter, type Target } from './router.ts'
 import type { Sink } from './sink/sink.ts'
 import { SinkGate } from './sink/sink-gate.ts'
+import { sayCreated } from './topic-creation.ts'
 import type { RelayLogger, RelayObserver, RelaySettings, Route } from './types.ts'
 
 /** How often a topic's partition count is looked at, milliseconds. */
@@ -56,6 +57,7 @@ export class Delivery implements Destination {
       send: (topic, partition, batch) => this.#send(topic, partition, batch),
       partitionCount: (topic) => options.sink.partitionCount(topic),
       onDone: (batch) => options.events.onDone(batch),
+      renew: () => void this.#gate.renew(),
       onFault: (topic, partition, fault, decision) => this.#onFault(topic, partition, fault, decision),
     }
     this.#refreshTimer = setInterval(() => {
@@ -170,10 +172,11 @@ export class Delivery implements Destination {
     observer.produceFailed(topic, fault.type)
     if (decision.action === 'renew') void this.#gate.renew()
     const create = settings.kafka.createTopics
+    // Lanes whose topic is gone give way to a look-up, and so come here, too.
     const creates = fault.kind === 'topicMissing' && partition === undefined && create !== undefined
     if (creates)
       sink.createTopic(topic, create.partitions, create.replicationFactor).then(
-        () => logger.info({ topic, ...create }, 'created the topic'),
+        () => sayCreated(logger, topic, settings.kafka),
         (error: Error) => this.#say(`create ${topic}`, { topic }, error.message),
       )
     this.#say(

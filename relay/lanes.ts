@@ -1,9 +1,13 @@
 import type { Entry } from './entry.ts'
 import { type Clock, decideSinkFault, type SinkDecision, type SinkFault } from './policy.ts'
+import { SinkError, UNKNOWN_PARTITION } from './sink/sink.ts'
 
 // One topic, from entries to durable records:
 //
 //   push ─▶ waiting (partition count not known, or changing) ─▶ Lane 0 … Lane n-1 ─▶ deps.send
+//
+// A count that grew takes effect when the lanes have drained. Where partitions are gone, or all of the topic, the lanes only let
+// their requests settle, and what they have left waits for the new ones.
 //
 // A lane is the ordered queue of one topic-partition with at most one request in flight. A batch that fails is kept and
 // sent again exactly as it was (the broker recognises it by its sequence), so order holds and nothing is written twice.
@@ -18,6 +22,8 @@ export interface LaneDeps {
   partitionCount(topic: string): Promise<number>
   onDone(batch: readonly Entry[]): void
   onFault(topic: string, partition: number | undefined, fault: SinkFault, decision: SinkDecision): void
+  /** Asks for a new producer; from now on `send` holds until there is one. */
+  renew(): void
   /** Resolves after `ms`, or at once when the lanes are closed. */
   delay(ms: number): Promise<void>
   /** Takes a record that can never be produced out of the lane's hands; false: hold it. Absent: hold. */
@@ -26,6 +32,11 @@ export interface LaneDeps {
   whenReady?(): Promise<void>
   /** Takes a fact whose key is blocked by an earlier dead letter; false: it is not blocked. */
   divert?(topic: string, entry: Entry): boolean
+}
+
+interface LaneHooks extends LaneDeps {
+  /** A retired lane has stopped. */
+  onRetired(): void
 }
 
 /** Why facts of a topic do not get through, for health and logs. */
@@ -39,19 +50,20 @@ export interface LaneTrouble {
 export class Lane {
   readonly #topic: string
   readonly #partition: number
-  readonly #deps: LaneDeps
+  readonly #deps: LaneHooks
   #queue: Entry[] = []
   #batch: readonly Entry[] | undefined
   #running = false
   #scheduled = false
   #closed = false
+  #retired = false
   /** This many records go one at a time, to find the one at fault. */
   #singles = 0
   /** When the batch in flight was first sent; undefined while none is. */
   #sendingSinceMs: number | undefined
   #reason = 'no answer from the broker yet'
 
-  constructor(topic: string, partition: number, deps: LaneDeps) {
+  constructor(topic: string, partition: number, deps: LaneHooks) {
     this.#topic = topic
     this.#partition = partition
     this.#deps = deps
@@ -59,6 +71,11 @@ export class Lane {
 
   get isEmpty(): boolean {
     return this.#queue.length === 0 && this.#batch === undefined
+  }
+
+  /** Whether other lanes may take over: nothing of it is under way, and nothing will be. */
+  get isSettled(): boolean {
+    return this.#retired ? !this.#running : this.isEmpty
   }
 
   get trouble(): LaneTrouble | undefined {
@@ -84,16 +101,25 @@ export class Lane {
     return dropped
   }
 
+  /** Begins no request any more; the batch in flight ends as it does, or comes back when its partition is gone. */
+  retire(): void {
+    this.#retired = true
+  }
+
   close(): void {
     this.#closed = true
   }
 
+  get #goesOn(): boolean {
+    return !this.#closed && !this.#retired
+  }
+
   async #run(): Promise<void> {
     this.#running = true
-    while (!this.#closed && this.#queue.length > 0) {
+    while (this.#goesOn && this.#queue.length > 0) {
       this.#sendingSinceMs = this.#deps.clock.nowMs()
       if (this.#deps.whenReady) await this.#deps.whenReady()
-      const batch = this.#closed ? [] : this.#take()
+      const batch = this.#goesOn ? this.#take() : []
       if (batch.length === 0) continue
       this.#batch = batch
       const durable = await this.#sendUntilDurable(batch)
@@ -105,6 +131,7 @@ export class Lane {
     }
     this.#sendingSinceMs = undefined
     this.#running = false
+    if (this.#retired) this.#deps.onRetired()
   }
 
   #take(): readonly Entry[] {
@@ -147,23 +174,37 @@ export class Lane {
           return false
         }
         await this.#deps.delay(decision.delayMs)
+        if (this.#retired && isGone(fault)) {
+          // Whoever gives up a batch that was tried must not give its sequences to another one.
+          this.#deps.renew()
+          this.#queue = [...batch, ...this.#queue]
+          return false
+        }
       }
     }
     return false
   }
 }
 
+/** The partition is not there, and so nothing of what was in it. */
+function isGone({ kind, type }: SinkFault): boolean {
+  return kind === 'topicMissing' || type === UNKNOWN_PARTITION
+}
+
 export class TopicLanes {
   readonly topic: string
-  readonly #deps: LaneDeps
+  readonly #deps: LaneHooks
   #lanes: Lane[] = []
   /** Entries whose partition cannot be told yet, in order. */
   #waiting: Entry[] = []
   #lookup: Promise<void> | undefined
   #lookupSinceMs: number | undefined
   #lookupReason = 'its metadata was not read yet'
-  /** A count that grew; takes effect when the lanes are empty. */
+  /** A count that changed; takes effect when the lanes are settled. 0: the topic is gone. */
   #nextCount: number | undefined
+  /** A lane has said that its partition is not there. */
+  #isDoubtful = false
+  #refreshing: Promise<void> | undefined
   #closed = false
 
   constructor(topic: string, deps: LaneDeps) {
@@ -173,6 +214,13 @@ export class TopicLanes {
       onDone: (batch) => {
         deps.onDone(batch)
         if (this.#nextCount !== undefined) queueMicrotask(() => this.#applyCount())
+      },
+      onRetired: () => this.#applyCount(),
+      onFault: (topic, partition, fault, decision) => {
+        deps.onFault(topic, partition, fault, decision)
+        if (partition === undefined || !isGone(fault)) return
+        this.#isDoubtful = true
+        void this.refresh()
       },
     }
   }
@@ -220,32 +268,55 @@ export class TopicLanes {
     for (const lane of this.#lanes) lane.close()
   }
 
-  /** Looks whether the topic grew. Its lanes drain first: a key that moves must not overtake itself. */
-  async refresh(): Promise<void> {
+  /** Looks whether the topic has another number of partitions. Its lanes settle first: a key that moves must not overtake itself. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined
+    })
+    return this.#refreshing
+  }
+
+  async #refresh(): Promise<void> {
     if (this.#lanes.length === 0 || this.#closed) return
     let count: number
     try {
-      count = await this.#deps.partitionCount(this.topic)
-    } catch {
-      return // The lanes' own sends meet the same fault and say it.
+      count = await this.#count()
+      this.#isDoubtful = false
+    } catch (fault) {
+      // The lanes' own sends meet the same fault and say it. A broker that has not heard of the topic yet proves nothing.
+      if ((fault as SinkFault).kind !== 'topicMissing' || !this.#isDoubtful) return
+      count = 0
     }
-    if (count === this.#lanes.length) return
+    if (count === (this.#nextCount ?? this.#lanes.length)) return
+    // Partitions that are gone: their lanes would never drain.
+    if (count < this.#lanes.length) for (const lane of this.#lanes) lane.retire()
     this.#nextCount = count
     this.#applyCount()
   }
 
   #applyCount(): void {
     const count = this.#nextCount
-    if (count === undefined || this.#closed || !this.#lanes.every((lane) => lane.isEmpty)) return
+    if (count === undefined || this.#closed || !this.#lanes.every((lane) => lane.isSettled)) return
     this.#nextCount = undefined
-    this.#openLanes(count)
+    this.#isDoubtful = false
+    // Those of one key were in one lane, so they stay in order.
+    this.#waiting = [...this.#lanes.flatMap((lane) => lane.dropQueued()), ...this.#waiting]
+    this.#lanes = []
+    if (count > 0) this.#openLanes(count)
+    else if (this.#waiting.length > 0) this.#lookup ??= this.#findCount()
+  }
+
+  async #count(): Promise<number> {
+    const count = await this.#deps.partitionCount(this.topic)
+    if (count > 0) return count
+    throw new SinkError('retry', 'NO_PARTITIONS', `the metadata of topic "${this.topic}" names no partitions`)
   }
 
   async #findCount(): Promise<void> {
     this.#lookupSinceMs = this.#deps.clock.nowMs()
     for (let attempt = 1; !this.#closed; attempt++) {
       try {
-        const count = await this.#deps.partitionCount(this.topic)
+        const count = await this.#count()
         this.#lookupSinceMs = undefined
         this.#lookup = undefined
         this.#openLanes(count)

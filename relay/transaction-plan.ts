@@ -2,6 +2,7 @@ import type { Entry } from './entry.ts'
 import type { Clock, SinkFault } from './policy.ts'
 import type { SinkRecord } from './sink/sink.ts'
 import type { TransactionalSend, TransactionalSink } from './sink/transactional-sink.ts'
+import { sayCreated } from './topic-creation.ts'
 import type { RelayLogger, RelaySettings } from './types.ts'
 
 /** A fact and what is written for it: itself, or its dead letter, perhaps in parts. */
@@ -74,7 +75,7 @@ export class TransactionPlanner {
       const create = settings.kafka.createTopics
       if ((error as SinkFault).kind !== 'topicMissing' || !create) throw error
       await sink.createTopic(topic, create.partitions, create.replicationFactor)
-      logger.info({ topic, ...create }, 'created the topic')
+      sayCreated(logger, topic, settings.kafka)
       count = await sink.partitionCount(topic)
     }
     // Names come from data.

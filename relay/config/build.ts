@@ -3,6 +3,7 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { isFactlibError } from '../../src/errors.ts'
 import { checkPrefix, HEARTBEAT_PREFIX } from '../../src/fact-rules.ts'
 import { DEAD_LETTER_CAUSES, type DeadLetterSettings } from '../dead-letter.ts'
+import { BROKER_DEFAULT } from '../topic-creation.ts'
 import type { DatabaseTarget, KafkaTarget, RelaySettings, Route } from '../types.ts'
 import { parseDatabaseUrl } from './database-url.ts'
 import type { RelayOptionKey } from './options.ts'
@@ -25,9 +26,6 @@ export interface BuildContext {
   readonly problems: string[]
   readonly warnings: string[]
 }
-
-/** The broker's own default, in Kafka's protocol. */
-const BROKER_DEFAULT = -1
 
 /** Undefined when a problem was noted. */
 export function buildSettings(known: Known, context: BuildContext): RelaySettings | undefined {

@@ -78,7 +78,7 @@ function wantedTopics(
     if (!wanted.has(name)) wanted.set(name, { name, because, largestFactBytes })
   }
   for (const [name, { facts, largestBytes }] of peek?.topics ?? [])
-    want(name, `${facts} facts wait for it in the slot`, largestBytes)
+    want(name, `${facts} ${facts === 1 ? 'fact waits' : 'facts wait'} for it in the slot`, largestBytes)
   if (settings.deadLetter) want(settings.deadLetter.topic, 'it takes dead letters')
   for (const name of given) want(name, 'named by --topics')
   for (const route of routes) if (route.topic !== undefined) want(route.topic, 'a route names it')

@@ -16,6 +16,8 @@ const KIND_BY_CODE: ReadonlyMap<number, SinkFaultKind> = new Map([
   [56, 'retry'],
   [74, 'retry'],
   [45, 'renew'],
+  // DUPLICATE_SEQUENCE_NUMBER: written, perhaps; a client that counts its own sequences knows, the other one looks.
+  [46, 'renew'],
   [47, 'renew'],
   [49, 'renew'],
   [59, 'renew'],

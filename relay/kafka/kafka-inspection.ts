@@ -1,5 +1,5 @@
 import type { KafkaTarget, RelayLogger } from '../types.ts'
-import { type Admin, createClient } from './kafkajs.ts'
+import { type Admin, createClient } from './kafkajs-client.ts'
 import { type ClusterBroker, createCluster, type KafkajsCluster, ProtocolReader, sendRaw } from './kafkajs-cluster.ts'
 import { toSinkError } from './kafkajs-errors.ts'
 import { settle, withLimit } from './with-limit.ts'

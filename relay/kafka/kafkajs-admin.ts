@@ -1,5 +1,5 @@
 import { SinkError } from '../sink/sink.ts'
-import type { Admin } from './kafkajs.ts'
+import type { Admin } from './kafkajs-client.ts'
 import { toSinkError } from './kafkajs-errors.ts'
 
 /** @throws SinkError when brokers do not answer now. */

@@ -1,4 +1,4 @@
-import type { Kafka } from './kafkajs.ts'
+import type { Kafka } from './kafkajs-client.ts'
 
 // What kafkajs 2.2.4 (pinned) has inside and not at its face: requests to a broker of our choice, reading a partition
 // without a consumer group (which would need rights on one and be left behind), and two requests that it does not know.
@@ -12,6 +12,9 @@ export interface ClusterBroker {
   fetch(
     request: object,
   ): Promise<{ readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[] }>
+  listOffsets(
+    request: object,
+  ): Promise<{ readonly responses: readonly { readonly partitions: readonly { readonly offset: string }[] }[] }>
 }
 
 export interface FetchedPartition {
@@ -28,7 +31,12 @@ export interface FetchedMessage {
   readonly headers: Readonly<Record<string, Buffer | Buffer[] | null>> | null
   readonly timestamp: string
   readonly isControlRecord: boolean
-  readonly batchContext?: { readonly inTransaction: boolean; readonly producerId: string }
+  readonly batchContext?: {
+    readonly inTransaction: boolean
+    readonly producerId: string
+    readonly firstOffset?: string
+    readonly lastOffsetDelta: number
+  }
 }
 
 export interface KafkajsCluster {

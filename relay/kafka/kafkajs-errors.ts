@@ -1,5 +1,5 @@
 import { SinkError, type SinkFaultKind } from '../sink/sink.ts'
-import { DUPLICATE_SEQUENCE, kindOfCode, oneLine } from './kafka-errors.ts'
+import { kindOfCode, oneLine } from './kafka-errors.ts'
 
 /** What kafkajs throws, as far as we look at it. https://kafka.js.org/docs/2.2.4/errors */
 interface KafkajsErrorLike {
@@ -30,11 +30,6 @@ function leaf(error: unknown): KafkajsErrorLike {
     current = inner as KafkajsErrorLike
   }
   return current
-}
-
-/** True for the broker's "I have these records already", which is success. */
-export function isDuplicateSequence(error: unknown): boolean {
-  return leaf(error)?.code === DUPLICATE_SEQUENCE
 }
 
 /**

@@ -1,15 +1,14 @@
-import type { StoredRecord } from '../sink/sink.ts'
+import { SinkError, type StoredRecord } from '../sink/sink.ts'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
-import { createClient } from './kafkajs.ts'
+import { createClient } from './kafkajs-client.ts'
 import { createCluster, type FetchedMessage, type KafkajsCluster } from './kafkajs-cluster.ts'
 import { toSinkError } from './kafkajs-errors.ts'
+import { fetchRecords, headersOf, ledPartition, offsetAfter, READ_COMMITTED } from './kafkajs-log.ts'
 import { settle, withLimit } from './with-limit.ts'
 
-// Reads topics by Fetch requests, without a consumer group: nothing is committed and nothing is left behind. Aborted
-// transactions are left out.
+// Reads topics without a consumer group: nothing is committed and nothing is left behind. Aborted transactions are left out.
 
-const READ_COMMITTED = 1
-const FETCH_BYTES = 8 * 1024 * 1024
+const FETCH_WAIT_MS = 500
 
 export interface ReadRecord extends StoredRecord {
   readonly topic: string
@@ -25,14 +24,14 @@ export interface TopicReader {
     readonly high: bigint
   }[]
   /**
-   * Records of one partition from `offset` on, up to its end as it was at the opening (`untilEnd`) or for ever.
-   * `stop` ends it between two requests.
+   * Records of one partition from `offset` on, up to its end as it was at the opening (`untilEnd`; an open transaction
+   * ends it before) or for ever; `signal` ends it between two requests. Resolves to the offset to go on from.
    */
   read(
     place: { readonly topic: string; readonly partition: number; readonly offset: bigint },
     options: { readonly untilEnd: boolean; readonly signal?: AbortSignal },
     onRecord: (record: ReadRecord) => void,
-  ): Promise<void>
+  ): Promise<bigint>
   close(): Promise<void>
 }
 
@@ -66,7 +65,7 @@ export async function openTopicReader(
       partitions,
       async read(place, { untilEnd, signal }, onRecord) {
         const end = partitions.find((one) => one.topic === place.topic && one.partition === place.partition)?.high
-        await readPartition(cluster, { ...place, end: untilEnd ? end : undefined, signal }, onRecord)
+        return readPartition(cluster, { ...place, end: untilEnd ? end : undefined, signal }, onRecord)
       },
       async close() {
         await withLimit(Promise.all([settle(admin.disconnect()), settle(cluster.disconnect())]), 2_000)
@@ -75,6 +74,29 @@ export async function openTopicReader(
   } catch (error) {
     await withLimit(Promise.all([settle(admin.disconnect()), settle(cluster.disconnect())]), 2_000)
     throw toSinkError(error, `cannot read ${topics.join(', ')}`)
+  }
+}
+
+/**
+ * Every record of a topic from its beginning to its end as it is at the call.
+ *
+ * @throws SinkError `topicMissing` when there is no such topic; `retry` when a transaction before that end is open.
+ */
+export async function readWholeTopic(
+  target: KafkaTarget,
+  logger: RelayLogger,
+  topic: string,
+  onRecord: (record: StoredRecord) => void,
+): Promise<void> {
+  const reader = await openTopicReader(target, logger, [topic])
+  try {
+    for (const { low, high, partition } of reader.partitions) {
+      const reached = await reader.read({ topic, partition, offset: low }, { untilEnd: true }, onRecord)
+      if (reached < high)
+        throw new SinkError('retry', 'READ_UNDECIDED', `${topic}/${partition}: a transaction is open before the end`)
+    }
+  } finally {
+    await reader.close()
   }
 }
 
@@ -88,55 +110,45 @@ async function readPartition(
     readonly signal: AbortSignal | undefined
   },
   onRecord: (record: ReadRecord) => void,
-): Promise<void> {
+): Promise<bigint> {
   const { topic, partition, end, signal } = from
+  const options = { isolationLevel: READ_COMMITTED, maxWaitMs: FETCH_WAIT_MS }
   let position = from.offset
   let failures = 0
   const aborted = new Set<string>()
   const isStopped = () => signal?.aborted === true
   while ((end === undefined || position < end) && !isStopped()) {
     try {
-      const { messages, aborts } = await fetchOnce(cluster, topic, partition, position)
+      const place = await ledPartition(cluster, topic, partition)
+      const { messages, aborts, lastStableOffset } = await fetchRecords(place, position, options)
       failures = 0
+      const begun = [...aborts].sort((a, b) => Number(a.firstOffset) - Number(b.firstOffset))
       for (const message of messages) {
         const offset = BigInt(message.offset)
         // The broker sends whole batches, so also what lies before the position.
         if (offset < position) continue
-        if (end !== undefined && offset >= end) return
-        position = offset + 1n
-        while (aborts[0] !== undefined && BigInt(aborts[0].firstOffset) <= offset)
-          aborted.add(aborts.shift()?.producerId ?? '')
+        if (end !== undefined && offset >= end) return end
+        while (begun[0] !== undefined && BigInt(begun[0].firstOffset) <= offset)
+          aborted.add(begun.shift()?.producerId ?? '')
         const producerId = message.batchContext?.producerId ?? ''
         if (message.isControlRecord) aborted.delete(producerId)
         else if (!(message.batchContext?.inTransaction && aborted.has(producerId)))
           onRecord(toRecord(topic, partition, message))
       }
-      // Only markers of transactions, or an open one, are left before the end: read-committed shows no more.
-      if (messages.length === 0 && end !== undefined) return
+      const last = messages.at(-1)
+      if (last) position = offsetAfter(last)
+      // A batch of which compaction left nothing.
+      else if (lastStableOffset > position) position++
+      // An open transaction: read-committed shows no more.
+      else if (end !== undefined) return position
     } catch (error) {
       // The leader may have moved: the next try asks the one that leads then.
-      if (isStopped()) return
+      if (isStopped()) return position
       if (++failures > 5) throw toSinkError(error, `cannot read ${topic}/${partition}`)
       await cluster.refreshMetadata().catch(() => {})
     }
   }
-}
-
-async function fetchOnce(cluster: KafkajsCluster, topic: string, partition: number, offset: bigint) {
-  const leader = cluster.findTopicPartitionMetadata(topic).find((one) => one.partitionId === partition)?.leader
-  if (leader === undefined) throw new Error(`partition ${partition} of topic "${topic}" has no leader`)
-  const broker = await cluster.findBroker({ nodeId: leader })
-  const { responses } = await broker.fetch({
-    replicaId: -1,
-    isolationLevel: READ_COMMITTED,
-    maxWaitTime: 500,
-    minBytes: 1,
-    maxBytes: FETCH_BYTES,
-    topics: [{ topic, partitions: [{ partition, fetchOffset: String(offset), maxBytes: FETCH_BYTES }] }],
-  })
-  const answer = responses[0]?.partitions[0]
-  const aborts = [...(answer?.abortedTransactions ?? [])].sort((a, b) => Number(a.firstOffset) - Number(b.firstOffset))
-  return { messages: answer?.messages ?? [], aborts }
+  return position
 }
 
 function toRecord(topic: string, partition: number, message: FetchedMessage): ReadRecord {
@@ -147,12 +159,7 @@ function toRecord(topic: string, partition: number, message: FetchedMessage): Re
     key: message.key ?? Buffer.alloc(0),
     value: message.value ?? Buffer.alloc(0),
     isTombstone: message.value === null,
-    headers: Object.fromEntries(
-      Object.entries(message.headers ?? {}).map(([name, value]) => [
-        name,
-        String(Array.isArray(value) ? value[0] : value),
-      ]),
-    ),
+    headers: headersOf(message),
     timestampMs: Number(message.timestamp),
   }
 }

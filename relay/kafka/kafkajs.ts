@@ -1,43 +1,38 @@
-import kafkajs, { type Admin, type Kafka, type logLevel, type Producer, type Transaction } from 'kafkajs'
-import { type Sink, SinkError } from '../sink/sink.ts'
+import { type Sink, SinkError, type SinkRecord, UNKNOWN_PARTITION } from '../sink/sink.ts'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
-import { compressZstd, decompressZstd } from './compression.ts'
-import { createFramedSocket } from './framed-socket.ts'
+import { findInLog, isInLog } from './find-in-log.ts'
 import { checkCluster, createOneTopic, fetchPartitionCount } from './kafkajs-admin.ts'
-import { isDuplicateSequence, toSinkError } from './kafkajs-errors.ts'
-import { readAllRecords } from './kafkajs-reader.ts'
+import { type Admin, COMPRESSION, createClient, type Producer } from './kafkajs-client.ts'
+import { toSinkError } from './kafkajs-errors.ts'
+import { readWholeTopic } from './kafkajs-fetch.ts'
+import { ledPartition, partitionLog, SharedCluster } from './kafkajs-log.ts'
 import { settle, withLimit } from './with-limit.ts'
-
-export type { Admin, Kafka, Producer, Transaction }
-
-// The only file that imports kafkajs. It is CommonJS: named imports of values do not work from ESM in every bundler.
-const { Kafka: KafkaClient, CompressionCodecs, CompressionTypes, logLevel: LogLevel } = kafkajs
-
-// kafkajs has only gzip; zstd is Node's. Process-wide, so a codec that somebody else has given it stays.
-try {
-  CompressionCodecs[CompressionTypes.ZSTD]()
-} catch {
-  CompressionCodecs[CompressionTypes.ZSTD] = () => ({
-    compress: async (encoder: { readonly buffer: Buffer }) => compressZstd(encoder.buffer),
-    decompress: async (bytes: Buffer) => decompressZstd(bytes),
-  })
-}
-export const COMPRESSION = {
-  none: CompressionTypes.None,
-  gzip: CompressionTypes.GZIP,
-  snappy: CompressionTypes.Snappy,
-  lz4: CompressionTypes.LZ4,
-  zstd: CompressionTypes.ZSTD,
-} as const
 
 /** Past this a send is given up as unknown and the producer is renewed (kafkajs can hang in its lock for ever). */
 const SEND_WATCHDOG_MS = 120_000
 const CLOSE_LIMIT_MS = 10_000
 const METADATA_MAX_AGE_MS = 30_000
-/** A send that took less has not been tried again by kafkajs itself: its first pause is 200 ms, less a fifth. */
-const RETRY_MS = 150
 /** Half of the sequences that a producer has for a partition: past the end kafkajs fails for ever (it does not go round). */
 const RECORDS_PER_PRODUCER = 2 ** 30
+
+/** What we know of one topic-partition. */
+interface Log {
+  /** Records that this producer has written. */
+  written: number
+  /** Offset after the last batch that was acknowledged. */
+  end: bigint | undefined
+  /** Create time of the first try of a batch that may have been written, although no send of it has succeeded. */
+  triedMs: number | undefined
+  /** The producer that tried is gone: look into the log before sending again. */
+  inDoubt: boolean
+  /** Since when sends end with an empty acknowledgement. */
+  emptySinceMs: number | undefined
+}
+
+/** The first record of a batch, as kafkajs hands it to the partitioner. */
+interface CountedMessage {
+  onTry?(): void
+}
 
 /**
  * The sink over kafkajs 2.2.4: an idempotent producer, one explicit topic-partition a send, the acknowledgement checked.
@@ -60,20 +55,10 @@ export function createKafkajsSink(options: {
   const kafka = createClient(target, logger)
   const compression = COMPRESSION[target.compression]
   const recordsPerProducer = options.recordsPerProducer ?? RECORDS_PER_PRODUCER
-  /** Records that this producer has written, by topic-partition. */
-  const written = new Map<string, number>()
-  /** Partition counts as they were when this producer began to use a topic. */
-  const counts = new Map<string, number>()
-  /** Every topic that this producer was asked to write to. */
-  const topicsOfProducer = new Set<string>()
-  /** Since when sends to a topic-partition end with an empty acknowledgement. */
-  const emptySinceMs = new Map<string, number>()
-  /** Topic-partitions where a batch may be in the log although its sends have failed: kafkajs gives its sequences to the next. */
-  const doubtful = new Set<string>()
-  /** Topic-partitions where the broker has said "duplicate": kafkajs counts that as not written. */
-  const mustRenew = new Set<string>()
-  /** Topic-partitions whose refused batch goes to a new producer, which has it in no log. */
-  const retried = new Set<string>()
+  const readers = new SharedCluster(kafka)
+  const logs = new Map<string, Log>()
+  /** Topics that this producer was asked to write to, and their partition counts as it knows them. */
+  const counts = new Map<string, number | undefined>()
   let admin: Admin | undefined
   let producer: Producer | undefined
   let connecting: Promise<void> | undefined
@@ -85,8 +70,11 @@ export function createKafkajsSink(options: {
       maxInFlightRequests: 5,
       allowAutoTopicCreation: false,
       metadataMaxAge: METADATA_MAX_AGE_MS,
-      // Every record names its partition; the relay owns the partitioner.
-      createPartitioner: () => (args) => args.message.partition as number,
+      // Every record names its partition; the relay owns the partitioner. kafkajs asks again at each try of its own.
+      createPartitioner: () => (args) => {
+        ;(args.message as CountedMessage).onTry?.()
+        return args.message.partition as number
+      },
       retry: { retries: 5, initialRetryTime: 200, maxRetryTime: 2_000 },
     })
     const newAdmin = kafka.admin({ retry: { retries: 1, initialRetryTime: 100, maxRetryTime: 500 } })
@@ -118,8 +106,8 @@ export function createKafkajsSink(options: {
     const count = await sink.partitionCount(topic)
     if (partition >= count)
       throw new SinkError(
-        'configuration',
-        'UNKNOWN_PARTITION',
+        'retry',
+        UNKNOWN_PARTITION,
         `topic "${topic}" has ${count} partitions, none of them is number ${partition}`,
       )
     if (known !== undefined)
@@ -137,8 +125,8 @@ export function createKafkajsSink(options: {
    */
   async function whichIsMissing(topic: string, fault: SinkError): Promise<SinkError> {
     // Asked by itself before the next send, so that a new producer does not get to know what is not there.
-    counts.delete(topic)
-    for (const name of new Set([topic, ...topicsOfProducer])) {
+    counts.set(topic, undefined)
+    for (const name of new Set([topic, ...counts.keys()])) {
       try {
         await sink.partitionCount(name)
       } catch (error) {
@@ -147,6 +135,76 @@ export function createKafkajsSink(options: {
       }
     }
     return fault
+  }
+
+  function logOf(topic: string, partition: number): Log {
+    const key = `${topic}/${partition}`
+    let log = logs.get(key)
+    if (!log) {
+      log = { written: 0, end: undefined, triedMs: undefined, inDoubt: false, emptySinceMs: undefined }
+      logs.set(key, log)
+    }
+    return log
+  }
+
+  function look(topic: string, partition: number, log: Log, records: readonly SinkRecord[]): Promise<boolean> {
+    return readers.use(topic, async (cluster) =>
+      findInLog(partitionLog(await ledPartition(cluster, topic, partition)), {
+        records,
+        from: log.end,
+        sinceMs: log.triedMs,
+      }),
+    )
+  }
+
+  async function produce(topic: string, partition: number, log: Log, records: readonly SinkRecord[]): Promise<void> {
+    const doing = `cannot produce to ${topic}/${partition}`
+    const current = producer
+    if (!current) throw new SinkError('retry', 'PRODUCER_REPLACED', `${doing}: the producer was replaced`)
+    let tries = 0
+    const messages = records.map((record, index) => ({
+      key: record.key,
+      value: record.value,
+      headers: record.headers as Record<string, string>,
+      partition,
+      timestamp: String(record.timestampMs),
+      ...(index === 0 && { onTry: () => void tries++ }),
+    }))
+    // From now on it may be in the log, as far as anybody can tell.
+    const triedBeforeMs = log.triedMs
+    log.triedMs ??= records[0]?.timestampMs
+    let answer: Awaited<ReturnType<Producer['send']>> | undefined
+    try {
+      answer = await withLimit(current.send({ topic, messages, acks: -1, timeout: 6_000, compression }), watchdogMs)
+    } catch (error) {
+      const fault = toSinkError(error, doing)
+      if (fault.kind === 'topicMissing') throw await whichIsMissing(topic, fault)
+      if (fault.kind !== 'record') throw fault
+      // Refused now, but an earlier try may be in the log under the sequences that kafkajs would give to the next batch: the
+      // broker would take that one for a repetition, and not write it.
+      if (triedBeforeMs !== undefined || tries > 1)
+        throw new SinkError('renew', 'FATE_UNKNOWN', `${fault.message}, after a try whose outcome is not known`)
+      endDoubt(log)
+      throw fault
+    }
+    if (answer === undefined) throw new SinkError('renew', 'SEND_TIMEOUT', `${doing}: no answer in ${watchdogMs} ms`)
+    const [only] = answer
+    if (answer.length !== 1 || only?.partition !== partition || only.errorCode !== 0) {
+      // kafkajs resolves `[]` with nothing sent while brokers come and go, or for a partition that is gone; when fresh metadata
+      // has not mended that, only a new producer does.
+      counts.set(topic, undefined)
+      log.emptySinceMs ??= performance.now()
+      throw new SinkError(
+        performance.now() - log.emptySinceMs > METADATA_MAX_AGE_MS + 5_000 ? 'renew' : 'retry',
+        'EMPTY_ACKNOWLEDGEMENT',
+        `${doing}: the acknowledgement does not name the partition`,
+      )
+    }
+    endDoubt(log)
+    log.emptySinceMs = undefined
+    if (current === producer) log.written += records.length
+    if (only.baseOffset !== undefined && Number(only.baseOffset) >= 0)
+      log.end = BigInt(only.baseOffset) + BigInt(records.length)
   }
 
   const sink: Sink = {
@@ -172,7 +230,7 @@ export function createKafkajsSink(options: {
 
     async readAll(topic, onRecord) {
       await sink.connect()
-      await readAllRecords(kafka, admin as Admin, topic, onRecord)
+      await readWholeTopic(target, logger, topic, onRecord)
     },
 
     async createTopic(topic, partitions, replicationFactor) {
@@ -183,104 +241,44 @@ export function createKafkajsSink(options: {
     async send(topic, partition, records) {
       await sink.connect()
       await checkPartition(topic, partition)
-      topicsOfProducer.add(topic)
-      const messages = records.map((record) => ({
-        key: record.key,
-        value: record.value,
-        headers: record.headers as Record<string, string>,
-        partition,
-        timestamp: String(record.timestampMs),
-      }))
-      const doing = `cannot produce to ${topic}/${partition}`
-      const place = `${topic}/${partition}`
-      const count = (written.get(place) ?? 0) + records.length
-      if (written.has(place) && count > recordsPerProducer)
+      const log = logOf(topic, partition)
+      if (log.inDoubt) {
+        const found = await isInLog({ topic, partition, logger }, () => look(topic, partition, log, records))
+        endDoubt(log)
+        if (found) return
+      }
+      if (log.written > 0 && log.written + records.length > recordsPerProducer)
         // Between two batches of this partition, so nothing of it is in doubt.
-        throw new SinkError('renew', 'SEQUENCES_USED_UP', `${doing}: this producer has written ${count} records there`)
-      if (mustRenew.has(place))
-        throw new SinkError('renew', 'SEQUENCE_TAKEN', `${doing}: the sequences of this producer are not sure`)
-      const startedMs = performance.now()
-      let answer: { partition: number; errorCode: number }[] | undefined
-      try {
-        answer = await withLimit(
-          (producer as Producer).send({ topic, messages, acks: -1, timeout: 6_000, compression }),
-          watchdogMs,
-        )
-      } catch (error) {
-        if (isDuplicateSequence(error)) {
-          mustRenew.add(place)
-          return
-        }
-        const fault = toSinkError(error, doing)
-        if (fault.kind !== 'record') {
-          doubtful.add(place)
-          retried.delete(place)
-        } else if (!retried.delete(place) && (doubtful.has(place) || performance.now() - startedMs > RETRY_MS)) {
-          // Refused now, but an earlier try may be in the log under the sequences that the next batch would get: the broker
-          // would take that one for a repetition, and not write it.
-          retried.add(place)
-          throw new SinkError('renew', 'FATE_UNKNOWN', `${fault.message}, after a try whose outcome is not known`)
-        }
-        throw fault.kind === 'topicMissing' ? await whichIsMissing(topic, fault) : fault
-      }
-      if (answer === undefined) throw new SinkError('renew', 'SEND_TIMEOUT', `${doing}: no answer in ${watchdogMs} ms`)
-      const [only] = answer
-      if (answer.length !== 1 || only?.partition !== partition || only.errorCode !== 0) {
-        // kafkajs resolves `[]` with nothing sent while brokers come and go; when fresh metadata has not mended that,
-        // only a new producer does.
-        const since = emptySinceMs.get(place) ?? performance.now()
-        emptySinceMs.set(place, since)
         throw new SinkError(
-          performance.now() - since > METADATA_MAX_AGE_MS + 5_000 ? 'renew' : 'retry',
-          'EMPTY_ACKNOWLEDGEMENT',
-          `${doing}: the acknowledgement does not name the partition`,
+          'renew',
+          'SEQUENCES_USED_UP',
+          `cannot produce to ${topic}/${partition}: this producer has written ${log.written} records there`,
         )
-      }
-      emptySinceMs.delete(place)
-      doubtful.delete(place)
-      retried.delete(place)
-      written.set(place, count)
+      await produce(topic, partition, log, records)
     },
 
     async renew() {
       logger.warn({ sink: 'kafkajs' }, 'replacing the Kafka producer')
       await disconnect()
-      written.clear()
-      emptySinceMs.clear()
-      doubtful.clear()
-      mustRenew.clear()
       counts.clear()
-      topicsOfProducer.clear()
+      for (const log of logs.values()) {
+        log.written = 0
+        log.emptySinceMs = undefined
+        if (log.triedMs !== undefined) log.inDoubt = true
+      }
       await sink.connect()
     },
 
     async close() {
       closed = true
-      await withLimit(
-        settle(connecting).then(() => disconnect()),
-        CLOSE_LIMIT_MS,
-      )
+      await withLimit(Promise.all([readers.close(), settle(connecting).then(() => disconnect())]), CLOSE_LIMIT_MS)
     },
   }
   return sink
 }
 
-/** A client, with a SASL object of its own: kafkajs writes into it. */
-export function createClient(target: KafkaTarget, logger: RelayLogger): Kafka {
-  return new KafkaClient({
-    clientId: target.clientId,
-    brokers: [...target.brokers],
-    ...(target.tls === false ? {} : { ssl: target.tls }),
-    ...(target.sasl === undefined ? {} : { sasl: { ...target.sasl } as never }),
-    socketFactory: createFramedSocket,
-    connectionTimeout: 3_000,
-    authenticationTimeout: 8_000,
-    requestTimeout: 8_000,
-    enforceRequestTimeout: true,
-    retry: { retries: 5, initialRetryTime: 200, maxRetryTime: 2_000 },
-    logLevel: LogLevel.WARN,
-    // Its own words at debug level only: the relay says what matters itself, once, with the operator's hint.
-    logCreator: (_level: logLevel) => (entry) =>
-      logger.debug({ kafkajs: entry.namespace, detail: entry.log.message }, 'kafkajs'),
-  })
+/** The fate of the last batch is known. */
+function endDoubt(log: Log): void {
+  log.triedMs = undefined
+  log.inDoubt = false
 }

@@ -87,6 +87,7 @@ export class PlatformaticCluster {
       const { ProtocolError } = this.#library
       throw toSinkError(new ProtocolError(found.errorCode), doing)
     }
+    if (found.partitions.length === 0) throw new SinkError('retry', 'NO_PARTITIONS', `${doing}: it names no partitions`)
     const leaders: number[] = new Array(found.partitions.length).fill(-1)
     for (const { partitionIndex, leaderId } of found.partitions) leaders[partitionIndex] = leaderId
     this.#leaders.set(topic, leaders)

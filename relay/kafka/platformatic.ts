@@ -1,11 +1,12 @@
-import { type Sink, SinkError, type SinkRecord } from '../sink/sink.ts'
+import { type Sink, SinkError, type SinkRecord, UNKNOWN_PARTITION } from '../sink/sink.ts'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
 import { compressionOf } from './compression.ts'
+import { findInLog, isInLog } from './find-in-log.ts'
 import { DUPLICATE_SEQUENCE } from './kafka-errors.ts'
 import type { Broker, Connection, Platformatic } from './platformatic-client.ts'
 import { PlatformaticCluster } from './platformatic-cluster.ts'
 import { toSinkError } from './platformatic-errors.ts'
-import { findInLog, readPartition } from './platformatic-log.ts'
+import { openPartitionLog, readPartition } from './platformatic-log.ts'
 import { type PartitionAnswer, ProducePipeline } from './produce-pipeline.ts'
 import { type BatchProducer, RecordBatchEncoder } from './record-batch.ts'
 import { settle, withLimit } from './with-limit.ts'
@@ -124,8 +125,10 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     const broker = await leaderOf(cluster, topic, partition)
     const log = logOf(topic, partition)
     if (log.inDoubt) {
-      const found = await findInLog({ cluster, topic, partition }, { records, from: log.end, sinceMs: log.triedMs })
-      logger.warn({ topic, partition, found }, 'looked for records whose fate was unknown')
+      const batch = { records, from: log.end, sinceMs: log.triedMs }
+      const found = await isInLog({ topic, partition, logger }, async () =>
+        findInLog(await openPartitionLog({ cluster, topic, partition }), batch),
+      )
       log.inDoubt = false
       log.triedMs = undefined
       if (found) return
@@ -273,8 +276,8 @@ async function leaderOf(cluster: PlatformaticCluster, topic: string, partition: 
   const leader = leaders[partition]
   if (leader === undefined)
     throw new SinkError(
-      'configuration',
-      'UNKNOWN_PARTITION',
+      'retry',
+      UNKNOWN_PARTITION,
       `topic "${topic}" has ${leaders.length} partitions, none of them is number ${partition}`,
     )
   const broker = leader < 0 ? undefined : cluster.broker(leader)

@@ -41,6 +41,9 @@ export interface StoredRecord {
  */
 export type SinkFaultKind = 'retry' | 'renew' | 'record' | 'configuration' | 'topicMissing'
 
+/** Type of the fault of a `send` to a partition that the topic has not (any more). */
+export const UNKNOWN_PARTITION = 'UNKNOWN_PARTITION'
+
 /** Why a sink could not do what it was asked. Carries no payload, key or secret. */
 export class SinkError extends Error {
   override readonly name = 'SinkError'

@@ -6,7 +6,7 @@ import { SinkGate } from '../../relay/sink/sink-gate.ts'
 import type { KafkaTarget, RelayLogger } from '../../relay/types.ts'
 import { registerCleanup } from '../support/cleanup.ts'
 import { createTopics, highWatermarks, type NewTopic, type TopicRecord } from '../support/kafka.ts'
-import { startProxy, type TestProxy } from '../support/proxy.ts'
+import { type ProxyTap, startProxy, type TestProxy } from '../support/proxy.ts'
 import { type KafkaCluster, startKafka } from '../support/services/kafka.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -39,12 +39,16 @@ export interface SinkFixture extends Omit<SinkUnderTest, 'create'> {
   printWithJava(topic: string, count: number): Promise<string[]>
   /** Size of a topic's first partition on disk, bytes. */
   logBytes(topic: string): Promise<number>
+  /** The next good answer that a proxy passes on to a Produce request for partition 0 (up to version 8) has this code. */
+  answerInstead(answer: { readonly topic: string; readonly errorCode: number }): void
 }
 
 export interface Lanes {
   /** Records that are durable, by partition. */
   readonly durable: readonly number[]
   readonly faults: Map<string, number>
+  /** What they went through, for a failure that is seen once. */
+  story(): string
   /** When each partition has so many batches more. */
   whenProgressed(batches: number): Promise<void>
   /** Lets the batches in flight become durable. */
@@ -60,6 +64,16 @@ export function createSinkFixture(under: SinkUnderTest): SinkFixture {
   let started: KafkaCluster | undefined
   const proxies: TestProxy[] = []
   const logged: string[] = []
+  let instead: { readonly good: Buffer; readonly errorCode: number } | undefined
+
+  /** Alters bytes in place, before the proxy passes them on. */
+  const alter: ProxyTap = (direction, chunk) => {
+    if (direction !== 'toClient' || instead === undefined) return
+    const at = chunk.indexOf(instead.good)
+    if (at < 0) return
+    chunk.writeInt16BE(instead.errorCode, at + instead.good.length - 2)
+    instead = undefined
+  }
 
   beforeAll(async () => {
     started = await startKafka({
@@ -69,7 +83,7 @@ export function createSinkFixture(under: SinkUnderTest): SinkFixture {
       tls: true,
       settings: { 'unclean.leader.election.enable': 'false' },
       proxy: async (port, brokerId) => {
-        const proxy = await startProxy({ port })
+        const proxy = await startProxy({ port }, () => alter)
         proxies[brokerId - 1] = proxy
         return proxy.port
       },
@@ -90,7 +104,10 @@ export function createSinkFixture(under: SinkUnderTest): SinkFixture {
       broker.resume()
       if (broker.pid === undefined) await broker.start()
     }
-    for (const proxy of proxies) proxy.blackhole(false)
+    for (const proxy of proxies) {
+      proxy.blackhole(false)
+      proxy.refuse(false)
+    }
   }, 120_000)
 
   const cluster = () => started as KafkaCluster
@@ -183,16 +200,24 @@ export function createSinkFixture(under: SinkUnderTest): SinkFixture {
         defect = error
         for (const listener of [...listeners]) listener()
       })
-      return {
+      const lanes: Lanes = {
         durable,
         faults,
+        story: () =>
+          [
+            JSON.stringify({ durable, faults: Object.fromEntries(faults), renewals: gate.renewals }),
+            ...logged.filter((line) => !line.startsWith('kafkajs ')).slice(-30),
+          ].join('\n'),
         whenProgressed(batches) {
           const goals = durable.map((count) => count + batches * BATCH)
           return new Promise((resolve, reject) => {
             const timer = setTimeout(() => {
               listeners.delete(look)
-              const reason = JSON.stringify({ durable, goals, faults: [...faults] })
-              reject(new Error(`the lanes made no progress in 90 s: ${reason}\n${logged.slice(-20).join('\n')}`))
+              reject(
+                new Error(
+                  `the lanes made no progress in 90 s to ${goals}: ${lanes.story()}\n${logged.slice(-20).join('\n')}`,
+                ),
+              )
             }, 90_000)
             const look = () => {
               const reached = durable.every((count, partition) => count >= (goals[partition] as number))
@@ -211,6 +236,7 @@ export function createSinkFixture(under: SinkUnderTest): SinkFixture {
           gate.close()
         },
       }
+      return lanes
     },
 
     async createTopic(topic) {
@@ -239,6 +265,15 @@ export function createSinkFixture(under: SinkUnderTest): SinkFixture {
       const size = /"size":(\d+)/.exec(line ?? '')?.[1]
       if (size === undefined) throw new Error(`no size in: ${printed}`)
       return Number(size)
+    },
+
+    answerInstead({ topic, errorCode }) {
+      const good = Buffer.alloc(2 + topic.length + 10)
+      good.writeInt16BE(topic.length)
+      good.write(topic, 2)
+      // One partition, number 0, no error.
+      good.writeInt32BE(1, 2 + topic.length)
+      instead = { good, errorCode }
     },
   }
   return fixture

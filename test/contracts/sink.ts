@@ -3,6 +3,7 @@
  *
  *   sink.ts            records: order, partition, bytes, refusals, codecs
  *   sink-faults.ts     brokers that die, freeze, move; lost answers; closing
+ *   sink-doubt.ts      lost answers and a new producer: written once all the same
  *   sink-security.ts   TLS, SASL, wrong credentials
  *   sink-fixture.ts    one cluster for all of it, and the lanes' way of sending
  */

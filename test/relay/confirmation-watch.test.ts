@@ -28,6 +28,11 @@ describe('the watch on confirmations', () => {
     const watch = new ConfirmationWatch()
     watch.sample(0, sample(0, 50, 0, 7))
     expect(watch.sample(15_000, sample(0, 50, 0, 7))).toContain('7 facts wait for Kafka, the oldest for 15 s')
+    const ofOne = new ConfirmationWatch()
+    ofOne.sample(0, sample(0, 50, 0, 1))
+    expect(ofOne.sample(15_000, sample(0, 50, 0, 1))).toBe(
+      '1 fact waits for Kafka for 15 s; PostgreSQL keeps WAL for it',
+    )
     watch.sample(16_000, sample(100, 50, 100))
     expect(watch.ageSeconds(16_000)).toBe(16)
     watch.sample(17_000, sample(100, 100))

@@ -20,6 +20,7 @@ function createBench(deadLetter?: Partial<DeadLetterSettings>, createsTopics = f
   let stored: StoredRecord[] = []
   const reads: (() => void)[] = []
   const warnings: string[] = []
+  const infos: string[] = []
   Object.assign(sink, {
     readAll: (_topic: string, onRecord: (record: StoredRecord) => void) =>
       new Promise<void>((resolve) =>
@@ -47,7 +48,11 @@ function createBench(deadLetter?: Partial<DeadLetterSettings>, createsTopics = f
       }),
     },
     routes: [],
-    logger: { ...silentLogger, warn: (_fields, message) => warnings.push(message) },
+    logger: {
+      ...silentLogger,
+      warn: (_fields, message) => warnings.push(message),
+      info: (_fields, message) => infos.push(message),
+    },
     observer: silentObserver,
     clock: { nowMs: () => performance.now() },
     hold,
@@ -92,7 +97,7 @@ function createBench(deadLetter?: Partial<DeadLetterSettings>, createsTopics = f
     reads.shift()?.()
     await settled()
   }
-  return { sink, delivery, hold, done, counted, push, sent, store, read, reads, warnings }
+  return { sink, delivery, hold, done, counted, push, sent, store, read, reads, warnings, infos }
 }
 
 const deadLetter = (key: string, id: string) => ({
@@ -328,4 +333,29 @@ it('takes nothing for unconfirmed that was confirmed while it waited for a new p
   sink.requests[1]?.succeed()
   await settled()
   expect(done).toHaveLength(4)
+})
+
+it('makes a topic again that was deleted under its lanes, and a new producer writes what they had', async () => {
+  const { sink, push, done, infos } = createBench(undefined, true)
+  sink.counts.set('shop.thing', 3)
+  await push(entry('a'))
+  sink.counts.delete('shop.thing')
+  sink.requests[0]?.fail('topicMissing')
+  await expect.poll(() => sink.counts.get('shop.thing')).toBe(1)
+  sink.auto = (one) => one.succeed()
+  await expect.poll(() => done.length).toBe(1)
+  expect(sink.requests.at(-1)?.partition).toBe(0)
+  expect(sink.renewals).toBe(1)
+  expect(infos).toContain('created the topic')
+})
+
+it('does not make a topic for a leader that only moves', async () => {
+  const { sink, push, done, infos } = createBench(undefined, true)
+  sink.counts.set('shop.thing', 3)
+  await push(entry('a'))
+  sink.auto = (one) => one.succeed()
+  sink.requests[0]?.fail('topicMissing')
+  await expect.poll(() => done.length).toBe(1)
+  expect(sink.counts.get('shop.thing')).toBe(3)
+  expect(infos).toEqual([])
 })

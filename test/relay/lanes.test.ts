@@ -14,6 +14,7 @@ class Bench {
   readonly done: Entry[] = []
   readonly faults: { partition: number | undefined; fault: SinkFault; decision: SinkDecision }[] = []
   readonly lanes: TopicLanes
+  renewals = 0
 
   constructor(
     partitions: number | undefined,
@@ -34,6 +35,7 @@ class Bench {
       partitionCount: (topic) => this.sink.partitionCount(topic),
       onDone: (batch) => this.done.push(...batch),
       onFault: (_, partition, fault, decision) => this.faults.push({ partition, fault, decision }),
+      renew: () => void this.renewals++,
       ...(deadLetter && { deadLetter }),
     })
     opened.push(this)
@@ -244,6 +246,91 @@ describe('the lanes of a topic', () => {
     await settled()
     await bench.push('foobar')
     expect(bench.last).toMatchObject({ partition: partitionFor(Buffer.from('foobar'), 7), keys: ['foobar'] })
+  })
+
+  it('of partitions that are gone hand over what they had, in order, once the others have settled', async () => {
+    const bench = new Bench(3)
+    const [first, last, other] = [keyIn(0, 3), keyIn(2, 3), keyIn(1, 3)]
+    await bench.push(first, last, other)
+    const [toFirst, toLast, toOther] = [0, 2, 1].map((partition) =>
+      bench.sink.requests.find((request) => request.partition === partition),
+    ) as [Request, Request, Request]
+    const queued = await bench.push(last, first, last)
+    bench.sink.counts.set('t', 1)
+    toLast.fail('retry', 'UNKNOWN_PARTITION')
+    await settled()
+    const late = await bench.push(last)
+    bench.time.pass(10_000)
+    await settled()
+    expect(bench.renewals).toBe(1)
+    // May have been written: it stays where it is until it is known to be.
+    toOther.fail('retry')
+    await settled()
+    bench.time.pass(10_000)
+    await settled()
+    expect(bench.sink.requests.map(({ partition }) => partition)).toEqual([0, 2, 1, 1])
+    bench.last.succeed()
+    toFirst.succeed()
+    await settled()
+    expect(bench.last.partition).toBe(0)
+    const batch = bench.last.keys
+    expect([...batch].sort()).toEqual([...keys(queued), ...keys(late), last].sort())
+    bench.last.succeed()
+    await settled()
+    expect(bench.lanes.isEmpty).toBe(true)
+    expect(bench.done).toHaveLength(7)
+    const ofLast = bench.done.filter((one) => one.key.toString() === last)
+    expect(ofLast.slice(1)).toEqual([queued[0], queued[2], late[0]])
+  })
+
+  it('of a topic that is gone wait for it as for one that never was, and not for one that a broker has not heard of', async () => {
+    const bench = new Bench(2)
+    await bench.push('a')
+    bench.sink.counts.delete('t')
+    await bench.lanes.refresh()
+    expect(bench.lanes.laneCount).toBe(2)
+    bench.last.fail('topicMissing')
+    await settled()
+    bench.time.pass(10_000)
+    await settled()
+    expect(bench.lanes.laneCount).toBe(0)
+    expect(bench.faults.at(-1)).toMatchObject({ partition: undefined, fault: { kind: 'topicMissing' } })
+    await bench.push('b')
+    bench.sink.counts.set('t', 1)
+    bench.time.pass(10_000)
+    await settled()
+    expect(bench.last.keys).toEqual(['a', 'b'])
+    expect(bench.renewals).toBe(1)
+  })
+
+  it('go on as they are when the topic was only out of sight', async () => {
+    const bench = new Bench(2)
+    const [sent] = await bench.push('a')
+    bench.last.fail('topicMissing')
+    await settled()
+    bench.time.pass(10_000)
+    await settled()
+    expect(bench.renewals).toBe(0)
+    bench.last.succeed()
+    await settled()
+    expect(bench.done).toEqual([sent])
+    expect(bench.lanes.laneCount).toBe(2)
+  })
+
+  it('hold what they have while the metadata names no partitions, and go on when it does', async () => {
+    const bench = new Bench(0)
+    await bench.push('a', 'b')
+    expect(bench.faults[0]).toMatchObject({ fault: { kind: 'retry', type: 'NO_PARTITIONS' } })
+    bench.sink.counts.set('t', 1)
+    bench.time.pass(10_000)
+    await settled()
+    expect(bench.last.keys).toEqual(['a', 'b'])
+    bench.sink.counts.set('t', 0)
+    await bench.lanes.refresh()
+    bench.last.succeed()
+    await settled()
+    await bench.push('c')
+    expect(bench.last.keys).toEqual(['c'])
   })
 
   it('forget what no request carries, keep what is in flight, and send what comes again behind it', async () => {

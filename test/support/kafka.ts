@@ -65,6 +65,25 @@ export async function createTopics(brokers: readonly string[], topics: readonly 
   }
 }
 
+/** Deletes a topic and resolves when no broker knows it. */
+export async function deleteTopic(brokers: readonly string[], topic: string): Promise<void> {
+  await withAdmin(brokers, (admin) => admin.deleteTopics({ topics: [topic] }))
+  const cluster = await connectCluster(brokers, [])
+  try {
+    for (const nodeId of cluster.getNodeIds()) {
+      const broker = await cluster.findBroker({ nodeId })
+      const isGone = () =>
+        broker.metadata([topic]).then(
+          () => false,
+          (error: Error) => error.message.includes('does not host this topic-partition'),
+        )
+      await waitFor(isGone, { what: `broker ${nodeId} to forget ${topic}` })
+    }
+  } finally {
+    await cluster.disconnect()
+  }
+}
+
 /** `topic` → the end offset of each partition, in their order. */
 export function highWatermarks(
   brokers: readonly string[],

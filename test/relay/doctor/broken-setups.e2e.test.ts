@@ -197,7 +197,7 @@ const KAFKA: Readonly<Record<string, Row>> = {
     },
     expected: {
       code: 'TOPIC_MISSING',
-      what: /1 facts wait for it/,
+      what: /1 fact waits for it/,
       remedy: /kafka-topics\.sh .* --create/,
       run: /does not exist/,
     },

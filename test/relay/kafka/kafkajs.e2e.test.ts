@@ -4,6 +4,7 @@ import { kafkajsCodecs } from '../../../relay/kafka/compression.ts'
 import { createKafkajsSink } from '../../../relay/kafka/kafkajs.ts'
 import { silentLogger } from '../../../relay/observer.ts'
 import { describeSinkRecords } from '../../contracts/sink.ts'
+import { describeSinkDoubt } from '../../contracts/sink-doubt.ts'
 import { describeSinkFaults } from '../../contracts/sink-faults.ts'
 import { createSinkFixture, faultOf, records, values } from '../../contracts/sink-fixture.ts'
 import { describeSinkSecurity } from '../../contracts/sink-security.ts'
@@ -23,6 +24,7 @@ describe('kafkajs', () => {
   describeSinkRecords(fixture)
   describeSinkSecurity(fixture)
   describeSinkFaults(fixture)
+  describeSinkDoubt(fixture)
 
   test('asks for a new producer before its sequences end, and goes on with it', async () => {
     const topic = `${uniquePrefix()}.sequences`
@@ -37,6 +39,22 @@ describe('kafkajs', () => {
       type: 'SEQUENCES_USED_UP',
     })
     await sink.renew()
+    await sink.send(topic, 0, records(10, 20))
+    expect(values(await readTopic(fixture.cluster().bootstrap, topic))).toEqual(Array.from({ length: 30 }, (_, i) => i))
+  })
+
+  test('"I have these already", says the broker: the log is asked, and the next batch has sequences of its own', async () => {
+    const topic = `${uniquePrefix()}.repetition`
+    await fixture.createTopic({ topic, replicationFactor: 3 })
+    const sink = await fixture.connectedSink({ brokers: fixture.cluster().listeners.proxied })
+    await sink.send(topic, 0, records(10, 0))
+    fixture.answerInstead({ topic, errorCode: 46 })
+    expect(await faultOf(sink.send(topic, 0, records(10, 10)))).toMatchObject({
+      kind: 'renew',
+      type: 'DUPLICATE_SEQUENCE_NUMBER',
+    })
+    await sink.renew()
+    await sink.send(topic, 0, records(10, 10))
     await sink.send(topic, 0, records(10, 20))
     expect(values(await readTopic(fixture.cluster().bootstrap, topic))).toEqual(Array.from({ length: 30 }, (_, i) => i))
   })

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
-import { findInLog } from '../../../relay/kafka/platformatic-log.ts'
+import { findInLog } from '../../../relay/kafka/find-in-log.ts'
+import { openPartitionLog } from '../../../relay/kafka/platformatic-log.ts'
 import type { SinkRecord } from '../../../relay/sink/sink.ts'
 
 interface Batch {
@@ -59,18 +60,18 @@ it('finds a batch when all of it is there, in whatever batches, and not before w
     ],
     { first: 0, end: 4 },
   )
-  expect(await findInLog(place, search(undefined, 'a', 'b', 'c'))).toBe(true)
-  expect(await findInLog(place, search(undefined, 'a', 'b', 'e'))).toBe(false)
-  expect(await findInLog(place, search(2n, 'b'))).toBe(false)
-  expect(await findInLog(place, search(4n, 'c'))).toBe(false)
+  expect(await findInLog(await openPartitionLog(place), search(undefined, 'a', 'b', 'c'))).toBe(true)
+  expect(await findInLog(await openPartitionLog(place), search(undefined, 'a', 'b', 'e'))).toBe(false)
+  expect(await findInLog(await openPartitionLog(place), search(2n, 'b'))).toBe(false)
+  expect(await findInLog(await openPartitionLog(place), search(4n, 'c'))).toBe(false)
 })
 
 it('looks from the time of the try when what was acknowledged is not in the log any more: made again, or expired', async () => {
   const again = placeOf([{ offset: 0, values: ['a', 'b'] }], { first: 0, end: 2 })
-  expect(await findInLog(again, search(1_000n, 'a', 'b'))).toBe(true)
-  expect(await findInLog(again, search(1_000n, 'c'))).toBe(false)
+  expect(await findInLog(await openPartitionLog(again), search(1_000n, 'a', 'b'))).toBe(true)
+  expect(await findInLog(await openPartitionLog(again), search(1_000n, 'c'))).toBe(false)
   const expired = placeOf([{ offset: 50, values: ['a'] }], { first: 50, end: 51 })
-  expect(await findInLog(expired, search(10n, 'a'))).toBe(true)
+  expect(await findInLog(await openPartitionLog(expired), search(10n, 'a'))).toBe(true)
 })
 
 it('does not count records of a transaction, which may have been aborted', async () => {
@@ -81,5 +82,5 @@ it('does not count records of a transaction, which may have been aborted', async
     ],
     { first: 0, end: 2 },
   )
-  expect(await findInLog(place, search(undefined, 'a'))).toBe(false)
+  expect(await findInLog(await openPartitionLog(place), search(undefined, 'a'))).toBe(false)
 })

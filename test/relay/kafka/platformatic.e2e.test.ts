@@ -11,13 +11,13 @@ import { frameProduce, isFlexibleProduce } from '../../../relay/kafka/produce-re
 import { RecordBatchEncoder } from '../../../relay/kafka/record-batch.ts'
 import { silentLogger } from '../../../relay/observer.ts'
 import { describeSinkRecords } from '../../contracts/sink.ts'
+import { describeSinkDoubt } from '../../contracts/sink-doubt.ts'
 import { describeSinkFaults } from '../../contracts/sink-faults.ts'
-import { createSinkFixture, faultOf, records, replicasOf, values } from '../../contracts/sink-fixture.ts'
+import { createSinkFixture, records, replicasOf, values } from '../../contracts/sink-fixture.ts'
 import { describeSinkSecurity } from '../../contracts/sink-security.ts'
 import { registerCleanup } from '../../support/cleanup.ts'
-import { highWatermarks, readTopic, uniquePrefix } from '../../support/kafka.ts'
+import { readTopic, uniquePrefix } from '../../support/kafka.ts'
 import { runUnderNode24 } from '../../support/vitest-node24.ts'
-import { waitFor } from '../../support/wait.ts'
 
 // The client needs a newer Node.js than factlib: under an older one this file runs itself under Node.js 24.
 if (!nodeRunsPlatformatic()) {
@@ -63,6 +63,7 @@ if (!nodeRunsPlatformatic()) {
     describeSinkRecords(fixture)
     describeSinkSecurity(fixture)
     describeSinkFaults(fixture)
+    describeSinkDoubt(fixture)
 
     test('sequences go round after 2^31 - 1, and the broker goes on taking them', async () => {
       const topic = `${uniquePrefix()}.sequences`
@@ -124,82 +125,6 @@ if (!nodeRunsPlatformatic()) {
       for (const partition of [first, second])
         expect(values(written.filter((one) => one.partition === partition))).toEqual(all)
       expect(values(await readTopic(fixture.cluster().bootstrap, other))).toEqual(all)
-    })
-
-    test('a batch whose answer was lost together with its producer is looked for, and not written again', async () => {
-      const topic = `${uniquePrefix()}.readback`
-      await fixture.createTopic({ topic, partitions: 8, replicationFactor: 3 })
-      const sink = await fixture.connectedSink({ brokers: fixture.cluster().listeners.proxied, compression: 'lz4' })
-      const { leader } = await replicasOf(fixture.cluster(), topic, 0)
-      const others = [1, 2, 3, 4, 5, 6, 7].map(async (one) => ({
-        one,
-        ...(await replicasOf(fixture.cluster(), topic, one)),
-      }))
-      const second = (await Promise.all(others)).find((other) => other.leader === leader)!.one
-      const proxy = fixture.proxies()[leader - 1]!
-      await sink.send(topic, 0, records(10, 0))
-      proxy.blackhole(true, 'toClient')
-      // The second one was never acknowledged: there the search begins by time.
-      const lost = [faultOf(sink.send(topic, 0, records(10, 10))), faultOf(sink.send(topic, second, records(10, 0)))]
-      await waitFor(
-        async () => {
-          const ends = (await highWatermarks(fixture.cluster().bootstrap, [topic])).get(topic)!
-          return ends[0] === 20n && ends[second] === 10n
-        },
-        { what: 'the appends' },
-      )
-      proxy.cut()
-      proxy.blackhole(false)
-      for (const { kind } of await Promise.all(lost)) expect(kind).toBe('retry')
-      await sink.renew()
-      await sink.send(topic, 0, records(10, 10))
-      await sink.send(topic, second, records(10, 0))
-      await sink.send(topic, second, records(10, 10))
-      const found = await readTopic(fixture.cluster().bootstrap, topic)
-      for (const partition of [0, second])
-        expect(values(found.filter((one) => one.partition === partition))).toEqual(
-          Array.from({ length: 20 }, (_, index) => index),
-        )
-      expect(fixture.logged.filter((line) => line.includes('"found":true'))).toHaveLength(2)
-    })
-
-    test('a batch of which another relay has written the first records is not taken for written', async () => {
-      const topic = `${uniquePrefix()}.others`
-      await fixture.createTopic({ topic, replicationFactor: 3 })
-      const sink = await fixture.connectedSink({ brokers: fixture.cluster().listeners.proxied })
-      await sink.send(topic, 0, records(10, 0))
-      const { leader } = await replicasOf(fixture.cluster(), topic)
-      const proxy = fixture.proxies()[leader - 1]!
-      proxy.blackhole(true, 'toServer')
-      const lost = faultOf(sink.send(topic, 0, records(10, 10)))
-      proxy.cut()
-      proxy.blackhole(false)
-      await lost
-      const other = await fixture.connectedSink({ brokers: fixture.cluster().bootstrap })
-      await other.send(topic, 0, records(5, 10))
-      await sink.renew()
-      await fixture.sendUntilDurable(sink, topic, 0, records(10, 10))
-      const found = values(await readTopic(fixture.cluster().bootstrap, topic))
-      expect([...new Set(found)].sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i))
-    })
-
-    test('a batch that was never written is sent by the new producer', async () => {
-      const topic = `${uniquePrefix()}.unwritten`
-      await fixture.createTopic({ topic, replicationFactor: 3 })
-      const sink = await fixture.connectedSink({ brokers: fixture.cluster().listeners.proxied })
-      await sink.send(topic, 0, records(10, 0))
-      const { leader } = await replicasOf(fixture.cluster(), topic)
-      const proxy = fixture.proxies()[leader - 1]!
-      proxy.blackhole(true, 'toServer')
-      const lost = faultOf(sink.send(topic, 0, records(10, 10)))
-      proxy.cut()
-      proxy.blackhole(false)
-      await lost
-      await sink.renew()
-      await fixture.sendUntilDurable(sink, topic, 0, records(10, 10))
-      expect(values(await readTopic(fixture.cluster().bootstrap, topic))).toEqual(
-        Array.from({ length: 20 }, (_, i) => i),
-      )
     })
   })
 }
