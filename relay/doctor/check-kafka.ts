@@ -218,7 +218,7 @@ function checkRights({ name, operations }: TopicFacts, names: KafkaNames, proble
       'ACL_READ',
       'may not be read by us',
       'With DEAD_LETTER_KEYS=block-key the relay reads it at its start.',
-      acl(names, `--operation Read --topic ${name} --group factlib-reader- --resource-pattern-type prefixed`),
+      acl(names, `--operation Read --topic ${name}`),
     )
 }
 

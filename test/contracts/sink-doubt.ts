@@ -62,6 +62,8 @@ export function describeSinkDoubt(fixture: SinkFixture): void {
       const second = leaders.findIndex((leader) => leader !== leaders[0])
       const proxies = [proxyOf(leaders[0] as number), proxyOf(leaders[second] as number)]
       await sink.send(topic, 0, records(10, 0))
+      // So that there is a connection to the other broker, too.
+      await sink.send(topic, leaders.lastIndexOf(leaders[second] as number), records(1, 0))
       for (const proxy of proxies) proxy.blackhole(true, 'toClient')
       // The second one was never acknowledged: there the search begins by time.
       const lost = [faultOf(sink.send(topic, 0, records(10, 10))), faultOf(sink.send(topic, second, records(10, 0)))]

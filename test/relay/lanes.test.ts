@@ -407,6 +407,8 @@ describe('the lanes of a topic', () => {
         }),
       },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('grow' as const) }) },
+      // Made again with so many partitions; 0: deleted.
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('remake' as const), count: fc.nat(4) }) },
     )
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
@@ -417,6 +419,8 @@ describe('the lanes of a topic', () => {
         let serial = 0
         bench.sink.auto = (request) => open.push(request)
         const succeed = (request: Request) => {
+          if (partitions === 0) return request.fail('topicMissing')
+          if (request.partition >= partitions) return request.fail('retry', 'UNKNOWN_PARTITION')
           for (const record of request.records) written.push(record.headers['n'] as string)
           request.succeed()
         }
@@ -428,6 +432,10 @@ describe('the lanes of a topic', () => {
           } else if (one.kind === 'grow') {
             bench.sink.counts.set('t', ++partitions)
             await bench.lanes.refresh()
+          } else if (one.kind === 'remake') {
+            partitions = one.count
+            if (partitions > 0) bench.sink.counts.set('t', partitions)
+            else bench.sink.counts.delete('t')
           } else {
             const [request] = open.splice(one.which % Math.max(1, open.length), 1)
             if (request && one.kind === 'succeed') succeed(request)
@@ -437,9 +445,11 @@ describe('the lanes of a topic', () => {
           bench.time.pass(60_000)
           await settled()
         }
+        partitions ||= 1
+        bench.sink.counts.set('t', partitions)
         bench.sink.auto = succeed
         for (const request of open) succeed(request)
-        for (let i = 0; i < 4; i++) {
+        for (let i = 0; i < 8; i++) {
           await settled()
           bench.time.pass(60_000)
         }
@@ -453,7 +463,7 @@ describe('the lanes of a topic', () => {
           expect(own).toEqual([...own].sort((a, b) => a - b))
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 100 },
     )
   })
 })
