@@ -202,8 +202,6 @@ export class TopicLanes {
   #lookupReason = 'its metadata was not read yet'
   /** A count that changed; takes effect when the lanes are settled. 0: the topic is gone. */
   #nextCount: number | undefined
-  /** A lane has said that its partition is not there. */
-  #isDoubtful = false
   #refreshing: Promise<void> | undefined
   #closed = false
 
@@ -218,9 +216,7 @@ export class TopicLanes {
       onRetired: () => this.#applyCount(),
       onFault: (topic, partition, fault, decision) => {
         deps.onFault(topic, partition, fault, decision)
-        if (partition === undefined || !isGone(fault)) return
-        this.#isDoubtful = true
-        void this.refresh()
+        if (partition !== undefined && isGone(fault)) void this.refresh()
       },
     }
   }
@@ -281,10 +277,9 @@ export class TopicLanes {
     let count: number
     try {
       count = await this.#count()
-      this.#isDoubtful = false
     } catch (fault) {
-      // The lanes' own sends meet the same fault and say it. A broker that has not heard of the topic yet proves nothing.
-      if ((fault as SinkFault).kind !== 'topicMissing' || !this.#isDoubtful) return
+      // The lanes' own sends meet the same fault and say it.
+      if ((fault as SinkFault).kind !== 'topicMissing') return
       count = 0
     }
     if (count === (this.#nextCount ?? this.#lanes.length)) return
@@ -298,7 +293,6 @@ export class TopicLanes {
     const count = this.#nextCount
     if (count === undefined || this.#closed || !this.#lanes.every((lane) => lane.isSettled)) return
     this.#nextCount = undefined
-    this.#isDoubtful = false
     // Those of one key were in one lane, so they stay in order.
     this.#waiting = [...this.#lanes.flatMap((lane) => lane.dropQueued()), ...this.#waiting]
     this.#lanes = []
