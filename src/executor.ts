@@ -1,5 +1,5 @@
 import { NotInTransactionError } from './errors.ts'
-import { guardedStatement, type Statement } from './statements.ts'
+import { guardedStatement, readOutcome, type Statement } from './statements.ts'
 
 /**
  * How a statement gets into the caller's transaction; the only thing that an adapter has to bring.
@@ -90,18 +90,20 @@ async function execute(transaction: GuardedTransaction, statement: Statement): P
 }
 
 async function open(transaction: GuardedTransaction, statement: Statement, state: OwnerState): Promise<void> {
-  let outcome = await send(transaction, statement, '')
+  const outcome = await send(transaction, statement, '')
+  const { transactionId } = outcome
   // Inside a transaction the id that it got is still there the second time; in autocommit it went with the first statement.
-  if (!outcome.written) outcome = await send(transaction, statement, outcome.transactionId)
-  if (!outcome.written) throw new NotInTransactionError(transaction.refusal)
-  if (transaction.ownerIsTransaction) state.id = outcome.transactionId
+  const { written } = outcome.written ? outcome : await send(transaction, statement, transactionId ?? '')
+  if (!written) throw new NotInTransactionError(transaction.refusal)
+  if (transaction.ownerIsTransaction && transactionId !== undefined) state.id = transactionId
 }
 
 async function send(
   transaction: GuardedTransaction,
   statement: Statement,
   expectedId: string,
-): Promise<{ readonly written: boolean; readonly transactionId: string }> {
-  const [row] = await transaction.query(guardedStatement(statement, expectedId))
-  return { written: typeof row?.['written'] === 'string', transactionId: String(row?.['transaction_id'] ?? '') }
+): Promise<ReturnType<typeof readOutcome>> {
+  const tellId = transaction.ownerIsTransaction && expectedId === ''
+  const [row] = await transaction.query(guardedStatement(statement, expectedId, tellId))
+  return readOutcome(row?.['outcome'])
 }

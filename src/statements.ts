@@ -39,32 +39,40 @@ export function emitManyStatement(messages: readonly Message[]): Statement {
 }
 
 /**
- * The statement, so that PostgreSQL itself refuses it in the wrong place; one row, `written` and `transaction_id` as
- * text. `written` is null when nothing was written:
+ * The statement, so that PostgreSQL itself refuses it in the wrong place; one row, `outcome` as text:
  *
- *   the transaction has no id yet         it gets one, nothing is written
- *   it has another one than `expectedId`  nothing is written
- *   else, and with an empty `expectedId`  written
+ *   the transaction has no id yet         it gets one, nothing is written    `743`
+ *   it has another one than `expectedId`  nothing is written                 `743`
+ *   else, and with an empty `expectedId`  written                            `0/15E8A90`, with `tellId` `0/15E8A90 743`
  *
  * How a caller goes on is in `guardedExecutor`.
  */
-export function guardedStatement({ strings, values }: Statement, expectedId: string): Statement {
+export function guardedStatement({ strings, values }: Statement, expectedId: string, tellId = false): Statement {
   // One message needs no subquery, which is a third of the time that PostgreSQL takes for it.
   const one = strings === ONE
   const [first, ...rest] = one ? ONE_ALONE : strings
-  const inside = [one ? first! : `(SELECT count(facts.lsn)::text FROM (${first}`, ...rest]
-  inside[inside.length - 1] += one ? OTHERWISE : `) AS facts)${OTHERWISE}`
+  const inside = [one ? first! : `(SELECT '/' || count(facts.lsn)::text FROM (${first}`, ...rest]
+  inside[inside.length - 1] += `${one ? '' : ') AS facts)'}${tellId ? AND_ID : ''}${OTHERWISE}`
   if (expectedId === '') return statement([IF_ANY + inside[0], ...inside.slice(1)], values)
   return statement([IF_EXPECTED, `::text THEN ${inside[0]}`, ...inside.slice(1)], [expectedId, ...values])
 }
 
+/** What a guarded statement's row says; `transactionId` is undefined where it was written and not asked for. */
+export function readOutcome(outcome: unknown): {
+  readonly written: boolean
+  readonly transactionId: string | undefined
+} {
+  if (typeof outcome !== 'string') return { written: false, transactionId: undefined }
+  if (!outcome.includes('/')) return { written: false, transactionId: outcome }
+  return { written: true, transactionId: outcome.split(' ')[1] }
+}
+
 // A branch of CASE is evaluated only when it is taken, and a subquery without outer references only when it is first
-// asked for: nothing is written unless the first condition holds. The second condition is never true, it gives an id.
+// asked for: nothing is written unless the condition holds. One column: each takes its part of the round trip.
 const IF_ANY = 'SELECT CASE WHEN pg_current_xact_id_if_assigned() IS NOT NULL THEN '
 const IF_EXPECTED = 'SELECT CASE WHEN pg_current_xact_id_if_assigned()::text = '
-const OTHERWISE =
-  ' WHEN pg_current_xact_id() IS NULL THEN NULL END AS written,' +
-  ' pg_current_xact_id_if_assigned()::text AS transaction_id'
+const AND_ID = " || ' ' || pg_current_xact_id_if_assigned()::text"
+const OTHERWISE = ' ELSE pg_current_xact_id()::text END AS outcome'
 const ONE_ALONE = ['pg_logical_emit_message(true, ', '::text, ', '::bytea)::text']
 
 function statement(strings: readonly string[], values: readonly (string | Uint8Array)[]): Statement {
