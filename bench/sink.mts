@@ -74,7 +74,10 @@ const table = contestants.map(({ name }) => ({
 }))
 console.table(table)
 if (options.json)
-  writeFileSync(options.json, `${JSON.stringify({ options, table, results: [...results] }, undefined, 2)}\n`)
+  writeFileSync(
+    options.json,
+    `${JSON.stringify({ facts: options.facts, rounds: options.rounds, table, results: [...results] }, undefined, 2)}\n`,
+  )
 
 function median(field: keyof Result, name: string): number {
   const sorted = (results.get(name) ?? []).map((one) => one[field]).sort((a, b) => a - b)

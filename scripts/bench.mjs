@@ -12,6 +12,11 @@ const SHORT = {
   'hot-path': ['bench/hot-path.mts', '--facts', '200000', '--rounds', '3'],
   w1: ['bench/relay.mts', '--workload', 'w1', '--rounds', '1', '--facts', '100000'],
   w2: ['bench/relay.mts', '--workload', 'w2', '--rounds', '1', '--facts', '200000'],
+  sweep: [
+    'bench/sweep.mts',
+    ...['--backlog', '10000,200000', '--topics', '1,20', '--facts', '100000'],
+    ...['--rounds', '1', '--clients', 'platformatic'],
+  ],
   latency: ['bench/latency.mts', '--rounds', '1', '--seconds', '4'],
 }
 await ensureInstalled()
