@@ -97,7 +97,8 @@ export function describeSinkDoubt(fixture: SinkFixture): void {
         const lost = faultOf(sink.send(topic, 0, records(10, 10)))
         await waitFor(async () => (await logEnd(topic)) === 20n, { what: 'the append at the leader' })
         await failAll([proxy], [lost])
-        await sink.renew()
+        // The proxy of the dead broker takes connections, and resets them.
+        await waitFor(() => sink.renew().then(() => true), { what: 'a new producer', timeoutMs: 60_000 })
         expect(await faultOf(sink.send(topic, 0, records(10, 10)))).toMatchObject({
           kind: 'retry',
           type: 'NOT_REPLICATED',
