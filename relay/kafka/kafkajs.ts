@@ -162,14 +162,15 @@ export function createKafkajsSink(options: {
     const current = producer
     if (!current) throw new SinkError('retry', 'PRODUCER_REPLACED', `${doing}: the producer was replaced`)
     let tries = 0
-    const messages = records.map((record, index) => ({
+    const messages = records.map((record) => ({
       key: record.key,
       value: record.value,
       headers: record.headers as Record<string, string>,
       partition,
       timestamp: String(record.timestampMs),
-      ...(index === 0 && { onTry: () => void tries++ }),
     }))
+    const counted: CountedMessage = { onTry: () => void tries++ }
+    Object.assign(messages[0] ?? {}, counted)
     // From now on it may be in the log, as far as anybody can tell.
     const triedBeforeMs = log.triedMs
     log.triedMs ??= records[0]?.timestampMs
