@@ -58,8 +58,16 @@ describe('tail', () => {
     const bench = await prepared()
     const relay = bench.relay()
     await relay.start()
-    for (let id = 1; id <= 25; id++) await bench.commit({ aggregateId: `o-${id}`, payload: { id } })
-    await bench.commit({ aggregateType: 'user', aggregateId: 'u-1', eventType: 'user.created' })
+    for (let id = 1; id <= 23; id++) await bench.commit({ aggregateId: `o-${id}`, payload: { id } })
+    // One after another: partitions are written at the same time, and the latest is whatever was sent last.
+    for (const fact of [
+      { aggregateId: 'o-24', payload: { id: 24 } },
+      { aggregateId: 'o-25', payload: { id: 25 } },
+      { aggregateType: 'user', aggregateId: 'u-1', eventType: 'user.created' },
+    ]) {
+      await bench.whenAllConfirmed(relay)
+      await bench.commit(fact)
+    }
     await bench.whenAllConfirmed(relay)
     expect(await tailed(bench, { limit: 3 })).toMatchObject([
       { aggregateId: 'o-24' },
