@@ -5,7 +5,7 @@
 //     --only: these contestants; --with: the usual ones and these. Names: bench/relay/contestants.mts
 //       `debezium` and `pg-transactional-outbox` only when named (they are fetched then); OwlPost where OWLPOST=<binary> is set
 //     --topics 1, --partitions 12 (of each topic), --codec lz4 (none, gzip, snappy, lz4, zstd; kafkajs has none)
-//     --node-args: for the relay's process with the fast client, `--cpu-prof` say
+//     --node-args: for the processes of the relay, `--cpu-prof` say
 // Real PostgreSQL and Kafka, started here. Each contestant reads its own copy of one slot, in a process of its own; the
 // order is shuffled in each round; medians, and ratios paired within a round. What is counted:
 //   facts/s     our own processes: from the start of the stream to the last acknowledgement (bench/relay/contestant.mts);

@@ -55,7 +55,7 @@ async function runNode(contestant: Contestant, arena: Arena, slot: string): Prom
   try {
     const before = await ends.records()
     const sinceMs = Date.now()
-    const nodeArgs = contestant.name === 'relay' ? (arena.nodeArgs ?? []) : []
+    const nodeArgs = contestant.name.startsWith('relay') ? (arena.nodeArgs ?? []) : []
     const result = await spawnNode(contestant, nodeSettings(contestant, arena, slot), arena.built.script, nodeArgs)
     const produced = (await ends.records()) - before
     const expected = mode === 'read' ? 0 : facts
