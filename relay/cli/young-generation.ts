@@ -6,10 +6,10 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
  * relay has no use: of a transaction of 1,000,000 facts the fast client took 300 MB with it, 224 MB without, and no longer.
  * For the command only: flags are the whole process's.
  *
- * @param limitBytes Default 16 MiB. It is looked at after a collection, so it may be passed by one doubling.
+ * @param limitBytes Default 8 MiB. It is looked at after a collection, so it may be passed by one doubling.
  * @example limitYoungGeneration()
  */
-export function limitYoungGeneration(limitBytes: number = 16 * 1024 * 1024): void {
+export function limitYoungGeneration(limitBytes: number = 8 * 1024 * 1024): void {
   const observer = new PerformanceObserver(() => {
     const space = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
     if ((space?.space_size ?? 0) < limitBytes) return
