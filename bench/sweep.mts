@@ -3,7 +3,7 @@
 //   npx tsx bench/sweep.mts [--backlog 10000,100000,500000,2000000] [--topics 1,20,200] [--rounds 3] [--json file]
 //     without --backlog and --topics: both, with these lists. Real PostgreSQL and Kafka, started here.
 //     --backlog: facts in the slot, 10 a transaction, one topic of 12 partitions
-//     --topics: topics of 12 partitions each, all ten facts of a transaction in different ones; --facts 200000 of them
+//     --topics: topics of --partitions 12 each, all ten facts of a transaction in different ones; --facts 200000 of them
 //     --codec lz4 (not kafkajs), --clients platformatic,kafkajs
 // CPU is user and system of the relay's process, all threads, from the start of the stream until Kafka has acknowledged
 // the last fact. The process has relayed 100,000 other facts before: starting, compiling and connecting are not counted.
@@ -25,13 +25,14 @@ const { values: options } = parseArgs({
     topics: { type: 'string' },
     facts: { type: 'string', default: '200000' },
     rounds: { type: 'string', default: '3' },
+    partitions: { type: 'string', default: '12' },
     codec: { type: 'string', default: 'lz4' },
     clients: { type: 'string', default: 'platformatic,kafkajs' },
     json: { type: 'string' },
   },
 })
 const LIMIT = 1.15
-const PARTITIONS = 12
+const PARTITIONS = Number(options.partitions)
 const PER_TRANSACTION = 10
 const WARM_FACTS = 100_000
 /** Fewer are too few for a process's account, which is in hundredths of a second. */
