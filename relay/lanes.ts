@@ -35,8 +35,8 @@ export interface LaneDeps {
 }
 
 interface LaneHooks extends LaneDeps {
-  /** A retired lane has stopped. */
-  onRetired(): void
+  /** A lane has nothing under way any more, whatever became of what it had. */
+  onIdle(): void
 }
 
 /** Why facts of a topic do not get through, for health and logs. */
@@ -131,7 +131,7 @@ export class Lane {
     }
     this.#sendingSinceMs = undefined
     this.#running = false
-    if (this.#retired) this.#deps.onRetired()
+    this.#deps.onIdle()
   }
 
   #take(): readonly Entry[] {
@@ -209,11 +209,7 @@ export class TopicLanes {
     this.topic = topic
     this.#deps = {
       ...deps,
-      onDone: (batch) => {
-        deps.onDone(batch)
-        if (this.#nextCount !== undefined) queueMicrotask(() => this.#applyCount())
-      },
-      onRetired: () => this.#applyCount(),
+      onIdle: () => this.#applyCount(),
       onFault: (topic, partition, fault, decision) => {
         deps.onFault(topic, partition, fault, decision)
         if (partition !== undefined && isGone(fault)) void this.refresh()
@@ -243,8 +239,6 @@ export class TopicLanes {
   }
 
   push(entry: Entry): void {
-    // Lanes may also have become empty without anything durable: by dead letters, or a lost connection.
-    if (this.#nextCount !== undefined) this.#applyCount()
     if (this.#lanes.length === 0 || this.#nextCount !== undefined) {
       this.#waiting.push(entry)
       if (this.#lanes.length === 0) this.#lookup ??= this.#findCount()
@@ -273,7 +267,8 @@ export class TopicLanes {
   }
 
   async #refresh(): Promise<void> {
-    if (this.#lanes.length === 0 || this.#closed) return
+    const lanes = this.#lanes
+    if (lanes.length === 0 || this.#closed) return
     let count: number
     try {
       count = await this.#count()
@@ -282,9 +277,11 @@ export class TopicLanes {
       if ((fault as SinkFault).kind !== 'topicMissing') return
       count = 0
     }
-    if (count === (this.#nextCount ?? this.#lanes.length)) return
+    // They have settled meanwhile, and given way to a look-up or to others: lanes opened twice would write beside each other.
+    if (this.#lanes !== lanes) return
+    if (count === (this.#nextCount ?? lanes.length)) return
     // Partitions that are gone: their lanes would never drain.
-    if (count < this.#lanes.length) for (const lane of this.#lanes) lane.retire()
+    if (count < lanes.length) for (const lane of lanes) lane.retire()
     this.#nextCount = count
     this.#applyCount()
   }

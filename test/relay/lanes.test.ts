@@ -315,6 +315,50 @@ describe('the lanes of a topic', () => {
     expect(bench.lanes.laneCount).toBe(2)
   })
 
+  it('are opened once when a look at the topic is still under way as they give way to a look-up', async () => {
+    const bench = new Bench(1)
+    await bench.push('a')
+    bench.sink.counts.delete('t')
+    await bench.lanes.refresh()
+    await bench.push('a')
+    bench.sink.counts.set('t', 1)
+    let answer = () => {}
+    const slow = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    const quick = bench.sink.partitionCount.bind(bench.sink)
+    bench.sink.partitionCount = (topic) => slow.then(() => quick(topic))
+    const refreshed = bench.lanes.refresh()
+    // Its partition was made again before its request was given up.
+    bench.last.succeed()
+    await settled()
+    answer()
+    await refreshed
+    await settled()
+    await bench.push('a')
+    expect(bench.sink.requests).toHaveLength(2)
+    expect(bench.sink.openCount).toBe(1)
+    bench.last.succeed()
+    await settled()
+    bench.last.succeed()
+    await settled()
+    expect(bench.done).toHaveLength(3)
+  })
+
+  it('take a grown count when a dead letter emptied the last of them, also when no further fact comes', async () => {
+    const bench = new Bench(1, undefined, () => true)
+    await bench.push('a')
+    bench.sink.counts.set('t', 7)
+    await bench.lanes.refresh()
+    const [waiting] = await bench.push('foobar')
+    bench.last.fail('record')
+    await settled()
+    expect(bench.last).toMatchObject({ partition: partitionFor(Buffer.from('foobar'), 7), keys: ['foobar'] })
+    bench.last.succeed()
+    await settled()
+    expect(bench.done).toEqual([waiting])
+  })
+
   it('hold what they have while the metadata names no partitions, and go on when it does', async () => {
     const bench = new Bench(0)
     await bench.push('a', 'b')
