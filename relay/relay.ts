@@ -143,7 +143,7 @@ function openDelivery(
     const delivery = new ExactlyOnce({ ...parts, settings: { ...settings, exactlyOnce }, sink })
     return { sink, delivery, open: () => sink.open() }
   }
-  const sink = openKafkaSink({ target, logger })
+  const sink = openKafkaSink({ target, logger, requestBytes: settings.sendBytes })
   return { sink, delivery: new Delivery({ ...parts, sink: traced(sink) }), open: () => sink.open() }
 }
 

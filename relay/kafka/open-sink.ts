@@ -74,19 +74,24 @@ export function chooseClient(
  * const sink = openKafkaSink({ target: settings.kafka, logger })
  * await sink.open()
  */
-export function openKafkaSink(options: { readonly target: KafkaTarget; readonly logger: RelayLogger }): KafkaSink {
+export function openKafkaSink(options: KafkaSinkOptions): KafkaSink {
   return new ChosenSink(options)
 }
 
+interface KafkaSinkOptions {
+  readonly target: KafkaTarget
+  readonly logger: RelayLogger
+  /** Bytes of one produce request at most, but for a larger batch alone. Default 900,000. */
+  readonly requestBytes?: number
+}
+
 class ChosenSink implements KafkaSink {
-  readonly #target: KafkaTarget
-  readonly #logger: RelayLogger
+  readonly #options: KafkaSinkOptions
   #sink: Sink | undefined
   #opening: Promise<Sink> | undefined
 
-  constructor({ target, logger }: { readonly target: KafkaTarget; readonly logger: RelayLogger }) {
-    this.#target = target
-    this.#logger = logger
+  constructor(options: KafkaSinkOptions) {
+    this.#options = options
   }
 
   get name(): string {
@@ -137,8 +142,7 @@ class ChosenSink implements KafkaSink {
   }
 
   async #open(): Promise<Sink> {
-    const target = this.#target
-    const logger = this.#logger
+    const { target, logger } = this.#options
     const nodeVersion = process.versions.node
     const mayLoad = target.client !== 'kafkajs' && nodeRunsPlatformatic(nodeVersion)
     const library = mayLoad ? await loadPlatformatic() : undefined
@@ -146,7 +150,7 @@ class ChosenSink implements KafkaSink {
     logger.info({ client, reason, compression: target.compression }, 'the Kafka client')
     this.#sink =
       client === 'platformatic'
-        ? createPlatformaticSink({ library: library as Platformatic, target, logger })
+        ? createPlatformaticSink({ ...this.#options, library: library as Platformatic })
         : createKafkajsSink({ target, logger })
     return this.#sink
   }

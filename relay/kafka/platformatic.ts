@@ -57,6 +57,8 @@ export interface PlatformaticSinkOptions {
   readonly logger: RelayLogger
   /** Milliseconds; for tests. Default 120,000. */
   readonly sendWatchdogMs?: number
+  /** Bytes of a request that has batches of several partitions. Default 900,000. */
+  readonly requestBytes?: number
   /** Sequence of a partition's first record; for tests of its wrap. Default 0. */
   readonly firstSequence?: number
 }
@@ -70,7 +72,7 @@ export interface PlatformaticSinkOptions {
  * @throws ConfigurationError when this Node.js has not the codec that `target.compression` names.
  */
 export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
-  const { library, target, logger, firstSequence = 0 } = options
+  const { library, target, logger, firstSequence = 0, requestBytes = 900_000 } = options
   const watchdogMs = options.sendWatchdogMs ?? SEND_WATCHDOG_MS
   const encoder = new RecordBatchEncoder({
     crc32c: (bytes) => library.crc32c(library.Writer.create().append(bytes).dynamicBuffer),
@@ -171,7 +173,8 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     const api = await cluster.api(connection, 'Produce')
     let pipeline = pipelines.get(connection)
     if (!pipeline) {
-      pipeline = new ProducePipeline({ library, connection, encoder, api, timeoutMs: PRODUCE_TIMEOUT_MS })
+      const [timeoutMs, mostBytes] = [PRODUCE_TIMEOUT_MS, requestBytes]
+      pipeline = new ProducePipeline({ library, connection, encoder, api, timeoutMs, mostBytes })
       pipelines.set(connection, pipeline)
     }
     return pipeline

@@ -114,7 +114,7 @@ export class ProducePipeline {
 
   /** The library copies the pieces into the request before this turn ends, so the encoder may use its buffer again. */
   #encodeSome(): { readonly pieces: readonly Buffer[]; readonly taken: readonly Waiting[] } {
-    const { encoder, api, timeoutMs } = this.#options
+    const { encoder, api, timeoutMs, mostBytes } = this.#options
     const taken: Waiting[] = []
     const encoded: { topic: string; partition: number; bytes: Buffer }[] = []
     let bytes = 0
@@ -130,6 +130,11 @@ export class ProducePipeline {
       }
       try {
         const one = encoder.encode(records, producer, sequence)
+        if (taken.length > 0 && bytes + one.length > mostBytes) {
+          // The next request begins with it.
+          looked--
+          break
+        }
         encoded.push({ topic, partition, bytes: one })
         taken.push(waiting)
         bytes += one.length
@@ -152,6 +157,11 @@ export interface PipelineOptions {
   readonly api: ApiModule
   /** How long the broker may wait for its replicas, milliseconds. */
   readonly timeoutMs: number
+  /**
+   * What a request of several batches may have. Brokers close the connection on a longer one than they take: batches that
+   * are too long together would fail together for ever.
+   */
+  readonly mostBytes: number
 }
 
 /** To each batch what the answer says of its partition; without an answer the error to all. */

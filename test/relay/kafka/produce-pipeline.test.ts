@@ -47,6 +47,7 @@ function createBench() {
     encoder: new RecordBatchEncoder({ crc32c: () => 0 }),
     api: { api: { key: 0, version: 11 }, parseResponse: undefined } as never,
     timeoutMs: 1_000,
+    mostBytes: 900_000,
   })
   const send = (
     partition: number,
@@ -135,6 +136,19 @@ it('a request that is full takes no further batch', async () => {
   for (const partition of [0, 1, 2]) void send(partition, { bytes: 200_000 })
   await turn()
   expect(requests).toEqual([[0, 1], [2]])
+})
+
+it('a batch that would make a request longer than one batch may be travels alone, behind what came before it', async () => {
+  const { requests, answers, send, turn, ok } = createBench()
+  const sent = [send(0, { bytes: 100_000 }), send(1, { bytes: 900_000 }), send(2), send(3)]
+  await turn()
+  expect(requests).toEqual([[0], [1]])
+  answers[0]!({ responses: [{ name: 't', partitionResponses: [ok(0)] }] })
+  await turn()
+  expect(requests.slice(2)).toEqual([[2, 3]])
+  answers[1]!({ error: new Error('Connection closed') })
+  answers[2]!({ responses: [{ name: 't', partitionResponses: [ok(2), ok(3)] }] })
+  expect(await Promise.all(sent)).toEqual([ok(0), 'Connection closed', ok(2), ok(3)])
 })
 
 it('a batch whose producer was replaced before it left is not written, and the others are', async () => {
