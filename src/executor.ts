@@ -105,5 +105,9 @@ async function send(
 ): Promise<ReturnType<typeof readOutcome>> {
   const tellId = transaction.ownerIsTransaction && expectedId === ''
   const [row] = await transaction.query(guardedStatement(statement, expectedId, tellId))
-  return readOutcome(row?.['outcome'])
+  const outcome = row?.['outcome']
+  // It may be written: sent again, it would be written twice, and to say that it was not would be a lie.
+  if (typeof outcome !== 'string')
+    throw new TypeError('the driver gave no outcome of the statement: query must resolve to its rows, as objects')
+  return readOutcome(outcome)
 }

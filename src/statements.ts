@@ -58,11 +58,10 @@ export function guardedStatement({ strings, values }: Statement, expectedId: str
 }
 
 /** What a guarded statement's row says; `transactionId` is undefined where it was written and not asked for. */
-export function readOutcome(outcome: unknown): {
+export function readOutcome(outcome: string): {
   readonly written: boolean
   readonly transactionId: string | undefined
 } {
-  if (typeof outcome !== 'string') return { written: false, transactionId: undefined }
   if (!outcome.includes('/')) return { written: false, transactionId: outcome }
   return { written: true, transactionId: outcome.split(' ')[1] }
 }
