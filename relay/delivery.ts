@@ -13,7 +13,7 @@ import { type LaneDeps, type LaneTrouble, TopicLanes } from './lanes.ts'
 import { formatLsn, type Lsn, ZERO_LSN } from './lsn.ts'
 import { backoffMs, type Clock, type SinkDecision, type SinkFault } from './policy.ts'
 import { createRouter, type Target } from './router.ts'
-import type { Sink } from './sink/sink.ts'
+import { HELD_BACK, type Sink } from './sink/sink.ts'
 import { SinkGate } from './sink/sink-gate.ts'
 import { sayCreated } from './topic-creation.ts'
 import type { RelayLogger, RelayObserver, RelaySettings, Route } from './types.ts'
@@ -128,10 +128,10 @@ export class Delivery implements Destination {
   }
 
   async #send(topic: string, partition: number, batch: readonly Entry[]): Promise<void> {
-    const { observer, clock, hold } = this.#options
-    let left: readonly Entry[]
+    const { hold } = this.#options
     // Each wait may be as long as an outage, and the slot may go to another relay and come back meanwhile: all of it is
-    // looked at again after each, and nothing is waited for between the last look and the request.
+    // looked at again after each, and nothing is waited for between the last look and the request. Where the sink itself lets
+    // a batch wait, it looks again.
     for (;;) {
       if (!hold.mayProduce) {
         await hold.whenMayProduce()
@@ -142,21 +142,33 @@ export class Delivery implements Destination {
         await this.#gate.renewing
         continue
       }
-      left = this.#unconfirmed(batch)
-      if (left.length === (this.#leftOf.get(batch) ?? batch.length)) break
-      // Whether what is left was written before is not known, so only a new producer may write it.
-      this.#leftOf.set(batch, left.length)
-      void this.#gate.renew()
+      const left = this.#unconfirmed(batch)
+      if (left.length !== (this.#leftOf.get(batch) ?? batch.length)) {
+        // Whether what is left was written before is not known, so only a new producer may write it.
+        this.#leftOf.set(batch, left.length)
+        void this.#gate.renew()
+        continue
+      }
+      if (left.length === 0) return
+      const startLsn = this.#startLsn
+      try {
+        return await this.#produce(topic, partition, left, () => hold.mayProduce && this.#startLsn === startLsn)
+      } catch (error) {
+        if ((error as SinkFault).type !== HELD_BACK) throw error
+      }
     }
-    if (left.length === 0) return
+  }
+
+  async #produce(topic: string, partition: number, batch: readonly Entry[], mayLeave: () => boolean): Promise<void> {
+    const { observer, clock } = this.#options
     const timestampMs = Date.now()
-    for (const entry of left) entry.timestampMs = timestampMs
+    for (const entry of batch) entry.timestampMs = timestampMs
     const startedMs = clock.nowMs()
     // An entry is its own record.
-    await this.#gate.send(topic, partition, left)
+    await this.#gate.send(topic, partition, batch, mayLeave)
     const nowMs = clock.nowMs()
-    observer.produced(topic, left.length, (nowMs - startedMs) / 1000)
-    for (const entry of left)
+    observer.produced(topic, batch.length, (nowMs - startedMs) / 1000)
+    for (const entry of batch)
       observer.handled(entry.aggregateType, entry.eventType, (nowMs - entry.receivedAtMs) / 1000)
   }
 

@@ -1,4 +1,4 @@
-import { type Sink, SinkError, type SinkRecord, UNKNOWN_PARTITION } from '../sink/sink.ts'
+import { HELD_BACK, type Sink, SinkError, type SinkRecord, UNKNOWN_PARTITION } from '../sink/sink.ts'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
 import { findInLog, isInLog } from './find-in-log.ts'
 import { checkCluster, createOneTopic, fetchPartitionCount } from './kafkajs-admin.ts'
@@ -239,7 +239,7 @@ export function createKafkajsSink(options: {
       await createOneTopic(admin as Admin, topic, partitions, replicationFactor)
     },
 
-    async send(topic, partition, records) {
+    async send(topic, partition, records, mayLeave) {
       await sink.connect()
       await checkPartition(topic, partition)
       const log = logOf(topic, partition)
@@ -254,6 +254,12 @@ export function createKafkajsSink(options: {
           'renew',
           'SEQUENCES_USED_UP',
           `cannot produce to ${topic}/${partition}: this producer has written ${log.written} records there`,
+        )
+      if (mayLeave?.() === false)
+        throw new SinkError(
+          'retry',
+          HELD_BACK,
+          `cannot produce to ${topic}/${partition}: the records may not leave now`,
         )
       await produce(topic, partition, log, records)
     },

@@ -118,9 +118,9 @@ class ChosenSink implements KafkaSink {
     await (await this.#opened()).createTopic(topic, partitions, replicationFactor)
   }
 
-  send(topic: string, partition: number, records: readonly SinkRecord[]): Promise<void> {
-    if (this.#sink) return this.#sink.send(topic, partition, records)
-    return this.#opened().then((sink) => sink.send(topic, partition, records))
+  send(topic: string, partition: number, records: readonly SinkRecord[], mayLeave?: () => boolean): Promise<void> {
+    if (this.#sink) return this.#sink.send(topic, partition, records, mayLeave)
+    return this.#opened().then((sink) => sink.send(topic, partition, records, mayLeave))
   }
 
   async readAll(topic: string, onRecord: (record: StoredRecord) => void): Promise<void> {

@@ -1,4 +1,4 @@
-import { type Sink, SinkError, type SinkRecord, UNKNOWN_PARTITION } from '../sink/sink.ts'
+import { HELD_BACK, type Sink, SinkError, type SinkRecord, UNKNOWN_PARTITION } from '../sink/sink.ts'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
 import { compressionOf } from './compression.ts'
 import { findInLog, isInLog } from './find-in-log.ts'
@@ -120,7 +120,12 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     return log
   }
 
-  async function produce(topic: string, partition: number, records: readonly SinkRecord[]): Promise<void> {
+  async function produce(
+    topic: string,
+    partition: number,
+    records: readonly SinkRecord[],
+    mayLeave: () => boolean,
+  ): Promise<void> {
     const current = await connected()
     const { cluster } = current
     const doing = `cannot produce to ${topic}/${partition}`
@@ -138,15 +143,22 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     const connection = await cluster.connection(broker)
     const pipeline = await pipelineOf(current, connection)
     // A later producer has begun every sequence anew.
-    if (current !== producer) throw new SinkError('retry', 'PRODUCER_REPLACED', `${doing}: the producer was replaced`)
+    const refusal = () => {
+      if (current !== producer)
+        return new SinkError('retry', 'PRODUCER_REPLACED', `${doing}: the producer was replaced`)
+      return mayLeave() ? undefined : new SinkError('retry', HELD_BACK, `${doing}: the records may not leave now`)
+    }
+    const refused = refusal()
+    if (refused) throw refused
     const triedMs = log.triedMs
     log.triedMs ??= records[0]?.timestampMs
     let result: PartitionAnswer
     try {
-      const mayWrite = () => current === producer
-      result = await pipeline.send({ topic, partition, records, producer: current, sequence: log.sequence, mayWrite })
+      result = await pipeline.send({ topic, partition, records, producer: current, sequence: log.sequence, refusal })
     } catch (error) {
-      if (!(error instanceof SinkError)) {
+      if (error instanceof SinkError) {
+        if (error.type === HELD_BACK && current === producer) log.triedMs = triedMs
+      } else {
         cluster.failed(broker)
         cluster.forget(topic)
       }
@@ -207,12 +219,12 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       }
     },
 
-    async send(topic, partition, records) {
+    async send(topic, partition, records, mayLeave = () => true) {
       if (records.length === 0) return
       let done: true | undefined
       try {
         done = await withLimit(
-          produce(topic, partition, records).then(() => true as const),
+          produce(topic, partition, records, mayLeave).then(() => true as const),
           watchdogMs,
         )
       } catch (error) {

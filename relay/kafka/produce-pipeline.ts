@@ -20,8 +20,8 @@ export interface PartitionBatch {
   readonly records: readonly SinkRecord[]
   readonly producer: BatchProducer
   readonly sequence: number
-  /** False once its producer was replaced: then it must not be written any more. */
-  mayWrite(): boolean
+  /** Why it must not be written any more, asked when it is about to leave; undefined: it may. */
+  refusal(): SinkError | undefined
 }
 
 /** What the broker says of one partition. */
@@ -63,8 +63,8 @@ export class ProducePipeline {
   /**
    * Resolves to the broker's answer for this partition, whatever its error code.
    *
-   * @throws what the library throws when there is no answer; SinkError when it says nothing of this partition, or when
-   * `mayWrite` said no before the batch left.
+   * @throws what the library throws when there is no answer; SinkError when it says nothing of this partition, or the
+   * `refusal` before the batch left.
    */
   send(batch: PartitionBatch): Promise<PartitionAnswer> {
     return new Promise((resolve, reject) => {
@@ -124,8 +124,9 @@ export class ProducePipeline {
       if (bytes >= FULL_BYTES) break
       looked++
       const { topic, partition, records, producer, sequence } = waiting.batch
-      if (!waiting.batch.mayWrite()) {
-        waiting.reject(new SinkError('retry', 'PRODUCER_REPLACED', `${topic}/${partition}: the producer was replaced`))
+      const refusal = waiting.batch.refusal()
+      if (refusal) {
+        waiting.reject(refusal)
         continue
       }
       try {

@@ -27,11 +27,16 @@ export class SinkGate {
     return this.#renewing
   }
 
-  async send(topic: string, partition: number, records: readonly SinkRecord[]): Promise<void> {
+  async send(
+    topic: string,
+    partition: number,
+    records: readonly SinkRecord[],
+    mayLeave?: () => boolean,
+  ): Promise<void> {
     while (this.#renewing) await this.#renewing
     this.#open++
     try {
-      await this.#sink.send(topic, partition, records)
+      await this.#sink.send(topic, partition, records, mayLeave)
     } finally {
       this.#open--
       if (this.#open === 0) this.#whenSettled?.()

@@ -43,6 +43,8 @@ export type SinkFaultKind = 'retry' | 'renew' | 'record' | 'configuration' | 'to
 
 /** Type of the fault of a `send` to a partition that the topic has not (any more). */
 export const UNKNOWN_PARTITION = 'UNKNOWN_PARTITION'
+/** Type of the fault of a `send` that was told, when its turn came, that it may not leave: nothing of it was written by this try. */
+export const HELD_BACK = 'HELD_BACK'
 
 /** Why a sink could not do what it was asked. Carries no payload, key or secret. */
 export class SinkError extends Error {
@@ -77,7 +79,8 @@ export interface Sink {
   /** Partition count from fresh metadata. Rejects with `topicMissing` when there is no such topic. */
   partitionCount(topic: string): Promise<number>
   createTopic(topic: string, partitions: number, replicationFactor: number): Promise<void>
-  send(topic: string, partition: number, records: readonly SinkRecord[]): Promise<void>
+  /** @param mayLeave asked where records had to wait inside the sink; false: they are not written, and the fault is {@link HELD_BACK}. */
+  send(topic: string, partition: number, records: readonly SinkRecord[], mayLeave?: () => boolean): Promise<void>
   /** Hands over every record of a topic from its beginning to its end as it is now, each partition in order. Needed for `block-key` only. */
   readAll?(topic: string, onRecord: (record: StoredRecord) => void): Promise<void>
   /** A new producer in place of one that cannot go on. Called only while no `send` is open. */

@@ -6,7 +6,7 @@ const LINKS_MAX = 32
 
 /** A sink whose requests are traced. All else is the sink's own. */
 export function traceSink<S extends Sink>(sink: S, tracer: ProduceTracer): S {
-  const send: Sink['send'] = (topic, partition, records) =>
+  const send: Sink['send'] = (topic, partition, records, mayLeave) =>
     tracer.produce(
       {
         topic,
@@ -16,7 +16,7 @@ export function traceSink<S extends Sink>(sink: S, tracer: ProduceTracer): S {
         firstId: records[0]?.headers['event_id'] ?? '',
         emittedIn: emittingSpans(records),
       },
-      () => sink.send(topic, partition, records),
+      () => sink.send(topic, partition, records, mayLeave),
     )
   return new Proxy(sink, {
     get: (target, name) => {

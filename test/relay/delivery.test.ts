@@ -272,6 +272,40 @@ it('does not send again what another relay has confirmed meanwhile; what is not,
   expect([done.length, counted.size]).toEqual([3, 0])
 })
 
+it('has what waits inside the sink held back when the slot is lost, and looks again before it goes', async () => {
+  const { delivery, sink, hold, push, warnings, done } = createBench()
+  const mayLeave: (() => boolean)[] = []
+  const send = sink.send.bind(sink)
+  sink.send = (topic, partition, records, may?: () => boolean) => {
+    mayLeave.push(may as () => boolean)
+    return send(topic, partition, records)
+  }
+  delivery.started(STREAM)
+  await push(
+    entry('a', 'thing.happened', { unitLsn: toLsn(150n) }),
+    entry('b', 'thing.happened', { unitLsn: toLsn(250n) }),
+  )
+  expect(mayLeave[0]?.()).toBe(true)
+  let wake = () => {}
+  Object.assign(hold, { mayProduce: false, whenMayProduce: () => new Promise<void>((resolve) => (wake = resolve)) })
+  expect(mayLeave[0]?.()).toBe(false)
+  sink.requests[0]?.fail('retry', 'HELD_BACK')
+  await settled()
+  expect(sink.requests).toHaveLength(1)
+  // Another relay had the slot, and wrote and confirmed the first.
+  hold.mayProduce = true
+  delivery.started({ ...STREAM, startLsn: toLsn(200n) })
+  expect(mayLeave[0]?.()).toBe(false)
+  wake()
+  await settled()
+  expect(sink.requests.slice(1).map(({ keys }) => keys)).toEqual([['b']])
+  expect(mayLeave[1]?.()).toBe(true)
+  sink.requests[1]?.succeed()
+  await settled()
+  expect(done).toHaveLength(2)
+  expect(warnings).toEqual([])
+})
+
 it('looks again whether the slot is ours after it has waited for a new producer, which may take as long as an outage', async () => {
   const { delivery, sink, hold, push, done } = createBench()
   sink.counts.set('shop.thing', 2)

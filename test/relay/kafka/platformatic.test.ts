@@ -37,7 +37,12 @@ function createBench() {
       _r: boolean,
       done: Callback,
     ) => {
-      const batch = payload().chunks[1] as Buffer
+      let batch: Buffer
+      try {
+        batch = payload().chunks[1] as Buffer
+      } catch (error) {
+        return done(error)
+      }
       const [producer, first, count] = [batch.readBigInt64BE(43), batch.readInt32BE(53), batch.readInt32BE(57)]
       requests.push({ producer, first })
       const answer = answers.shift() ?? 'ok'
@@ -140,6 +145,12 @@ function createBench() {
         ({ kind }: SinkError) => kind,
       )
     },
+    /** Resolves to `ok`, or to the type of the fault. */
+    sendIf: (mayLeave: () => boolean) =>
+      sink.send('t', 0, sent, mayLeave).then(
+        () => 'ok',
+        ({ type }: SinkError) => type,
+      ),
     renew: () => sink.renew(),
   }
 }
@@ -165,4 +176,17 @@ it('a batch that is refused at the first try is the fault of its record, and the
   expect(await send('a', MESSAGE_TOO_LARGE)).toBe('record')
   expect(await send('b')).toBe('ok')
   expect(log).toEqual(['b'])
+})
+
+it('a batch that may not leave any more when its turn comes is not written, and not in doubt', async () => {
+  const { send, sendIf, log, requests } = createBench()
+  expect(await send('a')).toBe('ok')
+  let asked = 0
+  // The slot was lost between its two looks.
+  expect(await sendIf(() => asked++ === 0)).toBe('HELD_BACK')
+  expect(asked).toBe(2)
+  expect(await send('b', MESSAGE_TOO_LARGE)).toBe('record')
+  expect(await send('c')).toBe('ok')
+  expect(log).toEqual(['a', 'c'])
+  expect(requests.map(({ first }) => first)).toEqual([0, 1, 1])
 })

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { type PartitionAnswer, ProducePipeline } from '../../../relay/kafka/produce-pipeline.ts'
 import { RecordBatchEncoder } from '../../../relay/kafka/record-batch.ts'
-import type { SinkError } from '../../../relay/sink/sink.ts'
+import { SinkError } from '../../../relay/sink/sink.ts'
 
 // Which batches travel together, and who is told what: a connection in memory that answers when the test says so. Against real
 // brokers: platformatic.e2e.test.ts.
@@ -51,7 +51,7 @@ function createBench() {
   })
   const send = (
     partition: number,
-    options: { topic?: string; mayWrite?: () => boolean; bytes?: number; key?: Buffer } = {},
+    options: { topic?: string; replaced?: boolean; bytes?: number; key?: Buffer } = {},
   ): Promise<PartitionAnswer | string> =>
     pipeline
       .send({
@@ -67,7 +67,7 @@ function createBench() {
         ],
         producer: { id: 1n, epoch: 0 },
         sequence: partition,
-        mayWrite: options.mayWrite ?? (() => true),
+        refusal: () => (options.replaced ? new SinkError('retry', 'PRODUCER_REPLACED', 'replaced') : undefined),
       })
       .catch((error: SinkError) => error.type ?? error.message)
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -153,12 +153,12 @@ it('a batch that would make a request longer than one batch may be travels alone
 
 it('a batch whose producer was replaced before it left is not written, and the others are', async () => {
   const { requests, send, turn } = createBench()
-  const stale = send(0, { mayWrite: () => false })
+  const stale = send(0, { replaced: true })
   void send(1)
   await turn()
   expect(await stale).toBe('PRODUCER_REPLACED')
   expect(requests).toEqual([[1]])
-  const alone = send(2, { mayWrite: () => false })
+  const alone = send(2, { replaced: true })
   await turn()
   expect(await alone).toBe('PRODUCER_REPLACED')
   expect(requests).toEqual([[1]])
