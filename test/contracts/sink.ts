@@ -145,6 +145,15 @@ export function describeSinkRecords(fixture: SinkFixture): void {
       expect(await readTopic(cluster().bootstrap, topic)).toHaveLength(1)
     })
 
+    test('records that may not leave any more when their turn comes are not written', async () => {
+      const topic = await topicWith(1)
+      const sink = await connectedSink()
+      await sink.send(topic, 0, records(1, 0), () => true)
+      expect(await faultOf(sink.send(topic, 0, records(1, 1), () => false))).toMatchObject({ type: 'HELD_BACK' })
+      await sink.send(topic, 0, records(1, 2))
+      expect(values(await readTopic(cluster().bootstrap, topic))).toEqual([0, 2])
+    })
+
     test('partitions that were added are seen and written', async () => {
       const topic = await topicWith(1)
       const sink = await connectedSink()
