@@ -3,7 +3,7 @@ import { SinkError } from '../sink/sink.ts'
 import type { Connection, Platformatic } from './platformatic-client.ts'
 import type { ApiModule } from './platformatic-cluster.ts'
 import { answerOf } from './platformatic-errors.ts'
-import { frameProduce, isFlexibleProduce } from './produce-request.ts'
+import { type EncodedBatch, frameProduce, isFlexibleProduce } from './produce-request.ts'
 import type { BatchProducer, RecordBatchEncoder } from './record-batch.ts'
 
 // Batches of many partitions → few Produce requests on one connection:
@@ -84,7 +84,7 @@ export class ProducePipeline {
   }
 
   #sendSome(): void {
-    const { connection, api, library } = this.#options
+    const { connection, api, library, timeoutMs } = this.#options
     const version = api.api.version
     let sent: readonly Waiting[] = []
     let answered = false
@@ -93,10 +93,11 @@ export class ProducePipeline {
       0,
       version,
       () => {
-        const { pieces, taken } = this.#encodeSome()
+        const { encoded, taken } = this.#encodeSome()
+        // First of all: whatever fails from here on is their fate.
         sent = taken
         const writer = library.Writer.create()
-        for (const piece of pieces) writer.append(piece)
+        for (const piece of frameProduce(version, encoded, timeoutMs)) writer.append(piece)
         return writer
       },
       api.parseResponse as never,
@@ -113,10 +114,10 @@ export class ProducePipeline {
   }
 
   /** The library copies the pieces into the request before this turn ends, so the encoder may use its buffer again. */
-  #encodeSome(): { readonly pieces: readonly Buffer[]; readonly taken: readonly Waiting[] } {
-    const { encoder, api, timeoutMs, mostBytes } = this.#options
+  #encodeSome(): { readonly encoded: readonly EncodedBatch[]; readonly taken: readonly Waiting[] } {
+    const { encoder, mostBytes } = this.#options
     const taken: Waiting[] = []
-    const encoded: { topic: string; partition: number; bytes: Buffer }[] = []
+    const encoded: EncodedBatch[] = []
     let bytes = 0
     let looked = 0
     encoder.reset()
@@ -146,7 +147,7 @@ export class ProducePipeline {
     }
     this.#waiting = this.#waiting.slice(looked)
     if (taken.length === 0) throw new SinkError('retry', 'NOTHING_TO_SEND', 'no batch is left for this request')
-    return { pieces: frameProduce(api.api.version, encoded, timeoutMs), taken }
+    return { encoded, taken }
   }
 }
 

@@ -69,7 +69,7 @@ function createBench() {
         sequence: partition,
         refusal: () => (options.replaced ? new SinkError('retry', 'PRODUCER_REPLACED', 'replaced') : undefined),
       })
-      .catch((error: SinkError) => error.type ?? error.message)
+      .catch((error: SinkError & { code?: string }) => error.type ?? error.code ?? error.message)
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
   const ok = (index: number, errorCode = 0) => ({ index, errorCode, baseOffset: BigInt(index) })
   return { requests, answers, send, turn, ok }
@@ -175,5 +175,15 @@ it('a batch that cannot be encoded fails by itself', async () => {
   void send(2)
   await turn()
   expect(await defect).toBe('defect')
+  expect(requests).toEqual([[2]])
+})
+
+it('a request that cannot be made is the fate of its batches; none waits for ever', async () => {
+  const { requests, send, turn } = createBench()
+  const sent = [send(0), send(1, { topic: 5 as never })]
+  await turn()
+  expect(await Promise.all(sent)).toEqual(Array(2).fill('ERR_INVALID_ARG_TYPE'))
+  void send(2)
+  await turn()
   expect(requests).toEqual([[2]])
 })
