@@ -54,6 +54,34 @@ export function describeSinkDoubt(fixture: SinkFixture): void {
   }
 
   describe('doubt', () => {
+    // First, see the callers: its topic alone is in the cluster.
+    test('one that only its leader has is waited for, not written again', async () => {
+      const topic = await replicatedTopic(1, 2)
+      const sink = await proxied()
+      await sink.send(topic, 0, records(10, 0))
+      const { leader, followers } = await replicasOf(cluster(), topic)
+      const follower = cluster().brokers[(followers[0] as number) - 1] as ReturnType<typeof cluster>['brokers'][number]
+      const proxy = proxyOf(leader)
+      await follower.kill()
+      try {
+        proxy.blackhole(true, 'toClient')
+        const lost = faultOf(sink.send(topic, 0, records(10, 10)))
+        await waitFor(async () => (await logEnd(topic)) === 20n, { what: 'the append at the leader' })
+        await failAll([proxy], [lost])
+        // The proxy of the dead broker takes connections, and resets them.
+        await waitFor(() => sink.renew().then(() => true), { what: 'a new producer', timeoutMs: 60_000 })
+        expect(await faultOf(sink.send(topic, 0, records(10, 10)))).toMatchObject({
+          kind: 'retry',
+          type: 'NOT_REPLICATED',
+        })
+      } finally {
+        await follower.start()
+      }
+      await sendUntilDurable(sink, topic, 0, records(10, 10))
+      await sendUntilDurable(sink, topic, 0, records(10, 20))
+      expect(await valuesOf(topic)).toEqual(whole(30))
+    }, 120_000)
+
     test('a batch whose answer was lost together with its producer is looked for, and not written again', async () => {
       const topic = await replicatedTopic(8)
       const sink = await proxied()
@@ -83,33 +111,6 @@ export function describeSinkDoubt(fixture: SinkFixture): void {
       expect(await valuesOf(topic, second)).toEqual(whole(20))
       expect(fixture.logged.filter((line) => line.includes('"found":true'))).toHaveLength(2)
     })
-
-    test('one that only its leader has is waited for, not written again', async () => {
-      const topic = await replicatedTopic(1, 2)
-      const sink = await proxied()
-      await sink.send(topic, 0, records(10, 0))
-      const { leader, followers } = await replicasOf(cluster(), topic)
-      const follower = cluster().brokers[(followers[0] as number) - 1] as ReturnType<typeof cluster>['brokers'][number]
-      const proxy = proxyOf(leader)
-      await follower.kill()
-      try {
-        proxy.blackhole(true, 'toClient')
-        const lost = faultOf(sink.send(topic, 0, records(10, 10)))
-        await waitFor(async () => (await logEnd(topic)) === 20n, { what: 'the append at the leader' })
-        await failAll([proxy], [lost])
-        // The proxy of the dead broker takes connections, and resets them.
-        await waitFor(() => sink.renew().then(() => true), { what: 'a new producer', timeoutMs: 60_000 })
-        expect(await faultOf(sink.send(topic, 0, records(10, 10)))).toMatchObject({
-          kind: 'retry',
-          type: 'NOT_REPLICATED',
-        })
-      } finally {
-        await follower.start()
-      }
-      await sendUntilDurable(sink, topic, 0, records(10, 10))
-      await sendUntilDurable(sink, topic, 0, records(10, 20))
-      expect(await valuesOf(topic)).toEqual(whole(30))
-    }, 120_000)
 
     test('one of which another relay has written the first records is not taken for written', async () => {
       const topic = await replicatedTopic()

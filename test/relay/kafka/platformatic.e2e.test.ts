@@ -60,10 +60,11 @@ if (!nodeRunsPlatformatic()) {
       expect((library as { version?: string }).version ?? PLATFORMATIC_VERSION).toBe(PLATFORMATIC_VERSION)
     })
 
+    // First: with a broker gone, kafkajs gets no new producer while any topic of the cluster has a partition without a leader.
+    describeSinkDoubt(fixture)
     describeSinkRecords(fixture)
     describeSinkSecurity(fixture)
     describeSinkFaults(fixture)
-    describeSinkDoubt(fixture)
 
     test('sequences go round after 2^31 - 1, and the broker goes on taking them', async () => {
       const topic = `${uniquePrefix()}.sequences`
