@@ -41,7 +41,10 @@ try {
   await database.end()
   await Promise.all([postgres.remove(), kafka.remove()])
 }
-const table = clients.map(({ name }) => ({ client: name, 'ms to the first record': Math.round(median(results.get(name) ?? [])) }))
+const table = clients.map(({ name }) => ({
+  client: name,
+  'ms to the first record': Math.round(median(results.get(name) ?? [])),
+}))
 console.log(machine())
 console.table(table)
 writeJson(options.json, { command: commandLine('bench/start.mts'), table, results: [...results] })
