@@ -1,5 +1,5 @@
 import { NotInTransactionError } from './errors.ts'
-import { guardedStatement, readOutcome, type Statement } from './statements.ts'
+import { guardedStatement, type Outcome, readOutcome, type Statement } from './statements.ts'
 
 /**
  * How a statement gets into the caller's transaction; the only thing that an adapter has to bring.
@@ -91,18 +91,13 @@ async function execute(transaction: GuardedTransaction, statement: Statement): P
 
 async function open(transaction: GuardedTransaction, statement: Statement, state: OwnerState): Promise<void> {
   const outcome = await send(transaction, statement, '')
-  const { transactionId } = outcome
   // Inside a transaction the id that it got is still there the second time; in autocommit it went with the first statement.
-  const { written } = outcome.written ? outcome : await send(transaction, statement, transactionId ?? '')
+  const { written } = outcome.written ? outcome : await send(transaction, statement, outcome.transactionId)
   if (!written) throw new NotInTransactionError(transaction.refusal)
-  if (transaction.ownerIsTransaction && transactionId !== undefined) state.id = transactionId
+  if (transaction.ownerIsTransaction && outcome.transactionId !== undefined) state.id = outcome.transactionId
 }
 
-async function send(
-  transaction: GuardedTransaction,
-  statement: Statement,
-  expectedId: string,
-): Promise<ReturnType<typeof readOutcome>> {
+async function send(transaction: GuardedTransaction, statement: Statement, expectedId: string): Promise<Outcome> {
   const tellId = transaction.ownerIsTransaction && expectedId === ''
   const [row] = await transaction.query(guardedStatement(statement, expectedId, tellId))
   const outcome = row?.['outcome']

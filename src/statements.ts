@@ -57,11 +57,12 @@ export function guardedStatement({ strings, values }: Statement, expectedId: str
   return statement([IF_EXPECTED, `::text THEN ${inside[0]}`, ...inside.slice(1)], [expectedId, ...values])
 }
 
-/** What a guarded statement's row says; `transactionId` is undefined where it was written and not asked for. */
-export function readOutcome(outcome: string): {
-  readonly written: boolean
-  readonly transactionId: string | undefined
-} {
+/** What a guarded statement's row says; of what was written the id only where it was asked for. */
+export type Outcome =
+  | { readonly written: true; readonly transactionId: string | undefined }
+  | { readonly written: false; readonly transactionId: string }
+
+export function readOutcome(outcome: string): Outcome {
   if (!outcome.includes('/')) return { written: false, transactionId: outcome }
   return { written: true, transactionId: outcome.split(' ')[1] }
 }

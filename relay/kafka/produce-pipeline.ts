@@ -1,5 +1,4 @@
-import type { SinkRecord } from '../sink/sink.ts'
-import { SinkError } from '../sink/sink.ts'
+import { SinkError, type SinkRecord } from '../sink/sink.ts'
 import type { Connection, Platformatic } from './platformatic-client.ts'
 import type { ApiModule } from './platformatic-cluster.ts'
 import { answerOf } from './platformatic-errors.ts'

@@ -53,6 +53,17 @@ export function describeSinkDoubt(fixture: SinkFixture): void {
     for (const proxy of proxies) proxy.refuse(false)
   }
 
+  /** Records 0 to 9 are written; 10 to 19 were sent, and have not reached the broker. */
+  async function withUnwrittenBatch() {
+    const topic = await replicatedTopic()
+    const sink = await proxied()
+    await sink.send(topic, 0, records(10, 0))
+    const proxy = proxyOf((await replicasOf(cluster(), topic)).leader)
+    proxy.blackhole(true, 'toServer')
+    await failAll([proxy], [faultOf(sink.send(topic, 0, records(10, 10)))])
+    return { topic, sink }
+  }
+
   describe('doubt', () => {
     // First, see the callers: its topic alone is in the cluster.
     test('one that only its leader has is waited for, not written again', async () => {
@@ -113,12 +124,7 @@ export function describeSinkDoubt(fixture: SinkFixture): void {
     })
 
     test('one of which another relay has written the first records is not taken for written', async () => {
-      const topic = await replicatedTopic()
-      const sink = await proxied()
-      await sink.send(topic, 0, records(10, 0))
-      const proxy = proxyOf((await replicasOf(cluster(), topic)).leader)
-      proxy.blackhole(true, 'toServer')
-      await failAll([proxy], [faultOf(sink.send(topic, 0, records(10, 10)))])
+      const { topic, sink } = await withUnwrittenBatch()
       const other = await connectedSink()
       await other.send(topic, 0, records(5, 10))
       await sink.renew()
@@ -127,12 +133,7 @@ export function describeSinkDoubt(fixture: SinkFixture): void {
     })
 
     test('one that was never written is sent by the new producer', async () => {
-      const topic = await replicatedTopic()
-      const sink = await proxied()
-      await sink.send(topic, 0, records(10, 0))
-      const proxy = proxyOf((await replicasOf(cluster(), topic)).leader)
-      proxy.blackhole(true, 'toServer')
-      await failAll([proxy], [faultOf(sink.send(topic, 0, records(10, 10)))])
+      const { topic, sink } = await withUnwrittenBatch()
       await sink.renew()
       await sendUntilDurable(sink, topic, 0, records(10, 10))
       expect(await valuesOf(topic)).toEqual(whole(20))

@@ -2,11 +2,11 @@ import { expect, it } from 'vitest'
 import { createPlatformaticSink } from '../../../relay/kafka/platformatic.ts'
 import { silentLogger } from '../../../relay/observer.ts'
 import type { SinkError, SinkRecord } from '../../../relay/sink/sink.ts'
+import { type Callback, memorySend, memoryWriter } from './memory-library.ts'
 
 // What no broker can be brought to do at will: the library's protocol layer with one broker of one partition in memory, which knows
 // sequences as a real one does and answers as the test says.
 
-type Callback = (error: unknown, answer?: unknown) => void
 /** `lost`: written, and nothing is answered. A number: that error code, and nothing is written. */
 type Answer = 'ok' | 'lost' | number
 
@@ -28,21 +28,8 @@ function createBench() {
   const connection = {
     host: 'b',
     port: 1,
-    send: (
-      _key: 0,
-      _version: number,
-      payload: () => { chunks: Buffer[] },
-      _p: never,
-      _q: boolean,
-      _r: boolean,
-      done: Callback,
-    ) => {
-      let batch: Buffer
-      try {
-        batch = payload().chunks[1] as Buffer
-      } catch (error) {
-        return done(error)
-      }
+    send: memorySend((pieces, done) => {
+      const batch = pieces[1] as Buffer
       const [producer, first, count] = [batch.readBigInt64BE(43), batch.readInt32BE(53), batch.readInt32BE(57)]
       requests.push({ producer, first })
       const answer = answers.shift() ?? 'ok'
@@ -55,7 +42,7 @@ function createBench() {
       if (answer === 'lost') return done(new Error('Connection closed'))
       const result = { index: 0, errorCode: answer === 'ok' ? 0 : answer, baseOffset: BigInt(log.length - count) }
       done(null, { responses: [{ name: 't', partitionResponses: [result] }] })
-    },
+    }),
   }
   class ConnectionPool {
     on = () => {}
@@ -85,15 +72,7 @@ function createBench() {
     ConnectionPool,
     ProtocolError,
     crc32c: () => 0,
-    Writer: {
-      create: () => ({
-        chunks: [] as Buffer[],
-        append(chunk: Buffer) {
-          this.chunks.push(Buffer.from(chunk))
-          return this
-        },
-      }),
-    },
+    Writer: memoryWriter,
     apiVersionsV3: api(() => ({ apiKeys: range })),
     initProducerIdV5: api(() => ({ producerId: ++producers, producerEpoch: 0 })),
     metadataV12: api(() => ({

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 import { type PartitionAnswer, ProducePipeline } from '../../../relay/kafka/produce-pipeline.ts'
 import { RecordBatchEncoder } from '../../../relay/kafka/record-batch.ts'
 import { SinkError } from '../../../relay/sink/sink.ts'
+import { memorySend, memoryWriter } from './memory-library.ts'
 
 // Which batches travel together, and who is told what: a connection in memory that answers when the test says so. Against real
 // brokers: platformatic.e2e.test.ts.
@@ -12,38 +13,14 @@ function createBench() {
   /** Of each request the batches' first sequences: they name the batches here. */
   const requests: number[][] = []
   const answers: ((answer: Answer) => void)[] = []
-  const connection = {
-    send(
-      _key: 0,
-      _version: number,
-      payload: () => { chunks: Buffer[] },
-      _p: never,
-      _q: boolean,
-      _r: boolean,
-      done: (error: unknown, answer?: unknown) => void,
-    ) {
-      let chunks: Buffer[]
-      try {
-        chunks = payload().chunks
-      } catch (error) {
-        done(error)
-        return
-      }
-      // The batches are every second piece.
-      requests.push(chunks.filter((_, index) => index % 2 === 1).map((batch) => batch.readInt32BE(53)))
-      answers.push(({ error, responses }) => done(error, responses && { responses }))
-    },
-  }
-  const writer = () => ({
-    chunks: [] as Buffer[],
-    append(chunk: Buffer) {
-      this.chunks.push(Buffer.from(chunk))
-      return this
-    },
+  const request = memorySend((pieces, done) => {
+    // The batches are every second piece.
+    requests.push(pieces.filter((_, index) => index % 2 === 1).map((batch) => batch.readInt32BE(53)))
+    answers.push(({ error, responses }) => done(error, responses && { responses }))
   })
   const pipeline = new ProducePipeline({
-    library: { Writer: { create: writer } } as never,
-    connection: connection as never,
+    library: { Writer: memoryWriter } as never,
+    connection: { send: request } as never,
     encoder: new RecordBatchEncoder({ crc32c: () => 0 }),
     api: { api: { key: 0, version: 11 }, parseResponse: undefined } as never,
     timeoutMs: 1_000,
