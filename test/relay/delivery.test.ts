@@ -1,5 +1,6 @@
 import { expect, it, onTestFinished } from 'vitest'
 import { DEAD_LETTER_HEADERS, type DeadLetterSettings } from '../../relay/dead-letter.ts'
+import { createDeferred } from '../../relay/deferred.ts'
 import { Delivery } from '../../relay/delivery.ts'
 import type { Entry } from '../../relay/entry.ts'
 import { toLsn } from '../../relay/lsn.ts'
@@ -256,10 +257,9 @@ it('does not send again what another relay has confirmed meanwhile; what is not,
   )
   sink.requests[0]?.succeed()
   await settled()
-  let wake = () => {}
-  Object.assign(hold, { mayProduce: false, whenMayProduce: () => new Promise<void>((resolve) => (wake = resolve)) })
+  const { asked, wake } = loseSlot(hold)
   sink.requests[1]?.fail('retry', 'CONNECTION')
-  await new Promise((resolve) => setTimeout(resolve, 150)) // Its pause of 100 ms; the clock is the system's here.
+  await asked
   delivery.dropUnsent()
   hold.mayProduce = true
   delivery.started({ ...STREAM, startLsn: toLsn(200n) })
@@ -338,21 +338,29 @@ it('looks again whether the slot is ours after it has waited for a new producer,
   expect(done).toHaveLength(2)
 })
 
+/** `asked`: a batch has come to the hold, after its pause; `wake` lets it look again. */
+function loseSlot(hold: object) {
+  const [asked, again] = [createDeferred<void>(), createDeferred<void>()]
+  const whenMayProduce = () => {
+    asked.resolve()
+    return again.promise
+  }
+  Object.assign(hold, { mayProduce: false, whenMayProduce })
+  return { asked: asked.promise, wake: () => again.resolve() }
+}
+
 it('takes nothing for unconfirmed that was confirmed while it waited for a new producer', async () => {
   const { delivery, sink, hold, push, done } = createBench()
   delivery.started(STREAM)
   await push(...[150n, 160n, 250n, 350n].map((lsn, at) => entry(`k${at}`, 'thing.happened', { unitLsn: toLsn(lsn) })))
-  let wake = () => {}
-  const lose = () =>
-    Object.assign(hold, { mayProduce: false, whenMayProduce: () => new Promise<void>((resolve) => (wake = resolve)) })
+  const { asked, wake } = loseSlot(hold)
   const regain = (startLsn: bigint) => {
     hold.mayProduce = true
     delivery.started({ ...STREAM, startLsn: toLsn(startLsn) })
     wake()
   }
-  lose()
   sink.requests[0]?.fail('retry', 'CONNECTION')
-  await new Promise((resolve) => setTimeout(resolve, 150)) // Its pause of 100 ms; the clock is the system's here.
+  await asked
   let renewed = () => {}
   sink.renewing = new Promise((resolve) => (renewed = resolve))
   regain(200n)
