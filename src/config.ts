@@ -55,14 +55,22 @@ export function configure(defaults: Defaults): void {
 
 /** The defaults that hold now. */
 export function currentDefaults(): CurrentDefaults {
+  return { prefix: defaultPrefix(), ...defaultsButPrefix() }
+}
+
+/** Without the prefix, which may be in the environment: that is not free to read, and a fact may have its own. */
+export function defaultsButPrefix(): Omit<CurrentDefaults, 'prefix'> {
   const set = store()[STATE]
   return {
-    // Empty counts as not set, in both places.
-    prefix: set?.prefix || process.env['FACTLIB_PREFIX'] || undefined,
     trace: set?.trace,
     serialize: set?.serialize,
     maxFactBytes: set?.maxFactBytes ?? DEFAULT_MAX_FACT_BYTES,
   }
+}
+
+/** The prefix that holds now for facts without one; empty counts as not set, in both places. */
+export function defaultPrefix(): string | undefined {
+  return store()[STATE]?.prefix || process.env['FACTLIB_PREFIX'] || undefined
 }
 
 /** Forgets everything that `configure` set; for tests. */

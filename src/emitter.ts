@@ -1,9 +1,9 @@
-import { currentDefaults } from './config.ts'
+import { defaultPrefix, defaultsButPrefix } from './config.ts'
 import { isEmitHeard, publishEmit } from './diagnostics.ts'
-import { encodeFact } from './envelope/encode.ts'
+import { encodeFactBuffer } from './envelope/encode.ts'
 import { EmitError, InvalidFactError, isFactlibError } from './errors.ts'
 import type { SqlExecutor } from './executor.ts'
-import { emissionProblems, Fact, type FactInput, isFact } from './fact.ts'
+import { Fact, type FactInput, factProblems, isFact, prefixProblems } from './fact.ts'
 import { MISSING_PREFIX } from './fact-rules.ts'
 import type { Serialize } from './payload.ts'
 import { emitManyStatement, emitOneStatement, type Message, type Statement } from './statements.ts'
@@ -50,9 +50,9 @@ export function prepareEmission(
   input: Emittable | readonly Emittable[],
   options: EmitterOptions = {},
 ): PreparedEmission {
-  const defaults = currentDefaults()
-  const limits = {
-    prefix: options.prefix || defaults.prefix,
+  const defaults = defaultsButPrefix()
+  const limits: Limits = {
+    prefix: options.prefix,
     maxFactBytes: options.maxFactBytes ?? defaults.maxFactBytes,
   }
   if (!isArray(input)) {
@@ -104,7 +104,9 @@ export async function emitWith(
   input: Emittable | readonly Emittable[],
   options?: EmitterOptions,
 ): Promise<string | string[]> {
-  return runEmission(executor, prepareEmission(input, options))
+  const prepared = prepareEmission(input, options)
+  await send(executor, prepared)
+  return prepared.result
 }
 
 /** Sends a prepared emission; tells `factlib:emit` of it. A failure becomes an `EmitError`, factlib's own errors stay as they are. */
@@ -112,14 +114,22 @@ export async function runEmission<Result extends string | string[]>(
   executor: SqlExecutor,
   prepared: PreparedEmission<Result>,
 ): Promise<Result> {
-  const { statement, result } = prepared
-  if (statement === undefined) return result
-  if (isEmitHeard()) await toldOf(prepared, () => executor.execute(statement))
-  else
-    await executor.execute(statement).catch((cause: unknown) => {
-      throw emitFailure(prepared.facts, cause)
-    })
-  return result
+  await send(executor, prepared)
+  return prepared.result
+}
+
+async function send(executor: SqlExecutor, prepared: PreparedEmission): Promise<void> {
+  const { statement } = prepared
+  if (statement === undefined) return
+  if (isEmitHeard()) {
+    await toldOf(prepared, () => executor.execute(statement))
+    return
+  }
+  try {
+    await executor.execute(statement)
+  } catch (cause) {
+    throw emitFailure(prepared.facts, cause)
+  }
 }
 
 /** Executes, and tells `factlib:emit` of the start and of the end. */
@@ -163,6 +173,7 @@ export function emitFailure(facts: readonly Fact[], cause: unknown): Error {
 }
 
 interface Limits {
+  /** The emitter's. */
   readonly prefix: string | undefined
   readonly maxFactBytes: number
 }
@@ -179,14 +190,16 @@ function prepareOne(
   } catch (error) {
     if (!isFactlibError(error, 'FACTLIB_INVALID_FACT')) throw error
     problems.push(...(error as InvalidFactError).problems)
-    const prefix = typeof input === 'object' && input !== null ? input.prefix || limits.prefix : limits.prefix
-    if (prefix === undefined) problems.push(MISSING_PREFIX)
+    const own = typeof input === 'object' && input !== null ? input.prefix : undefined
+    if ((own || prefixOf(limits)) === undefined) problems.push(MISSING_PREFIX)
     return undefined
   }
-  const prefix = fact.prefix ?? limits.prefix
-  problems.push(...emissionProblems(fact, prefix))
+  const prefix = fact.prefix ?? prefixOf(limits)
+  // A fact that has just been built was checked by that, with its own prefix if it has one.
+  if (fact === input) factProblems(fact, problems)
+  if (fact === input || fact.prefix === undefined) prefixProblems(fact, prefix, problems)
   if (problems.length > 0 || prefix === undefined) return undefined
-  const content = encodeFact(fact)
+  const content = encodeFactBuffer(fact)
   if (content.byteLength > limits.maxFactBytes) {
     problems.push(
       `the fact has ${content.byteLength} bytes as an envelope: maxFactBytes is ${limits.maxFactBytes}. ` +
@@ -195,6 +208,10 @@ function prepareOne(
     return undefined
   }
   return { fact, message: { prefix, content } }
+}
+
+function prefixOf({ prefix }: Limits): string | undefined {
+  return prefix || defaultPrefix()
 }
 
 function isArray(input: Emittable | readonly Emittable[]): input is readonly Emittable[] {

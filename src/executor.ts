@@ -40,9 +40,9 @@ export interface GuardedTransaction {
 
 interface OwnerState {
   /** `pg_current_xact_id()` of the owner's transaction; undefined until its first fact, and for a connection. */
-  id?: string
+  id: string | undefined
   /** The first fact, while it is on its way: the next ones wait, or they could overtake it between its two round trips. */
-  opening?: Promise<void>
+  opening: Promise<void> | undefined
 }
 
 const owners = new WeakMap<object, OwnerState>()
@@ -69,37 +69,41 @@ export function guardedExecutor(transaction: GuardedTransaction): SqlExecutor {
 }
 
 async function execute(transaction: GuardedTransaction, statement: Statement): Promise<void> {
-  const state = owners.get(transaction.owner) ?? {}
-  owners.set(transaction.owner, state)
-  while (state.id === undefined && state.opening !== undefined) await state.opening
+  const state = stateOf(transaction.owner)
+  while (state.id === undefined && state.opening !== undefined) await state.opening.catch(() => {})
   if (state.id !== undefined) {
-    const { written } = await send(transaction, statement, state.id)
+    const { written } = outcomeOf(await transaction.query(guardedStatement(statement, state.id)))
     if (!written) throw new NotInTransactionError(transaction.refusal)
     return
   }
-  const first = open(transaction, statement, state)
-  state.opening = first.then(
-    () => {},
-    () => {},
-  )
+  state.opening = open(transaction, statement, state)
   try {
-    await first
+    await state.opening
   } finally {
-    delete state.opening
+    state.opening = undefined
   }
 }
 
-async function open(transaction: GuardedTransaction, statement: Statement, state: OwnerState): Promise<void> {
-  const outcome = await send(transaction, statement, '')
-  // Inside a transaction the id that it got is still there the second time; in autocommit it went with the first statement.
-  const { written } = outcome.written ? outcome : await send(transaction, statement, outcome.transactionId)
-  if (!written) throw new NotInTransactionError(transaction.refusal)
-  if (transaction.ownerIsTransaction && outcome.transactionId !== undefined) state.id = outcome.transactionId
+function stateOf(owner: object): OwnerState {
+  const known = owners.get(owner)
+  if (known !== undefined) return known
+  const state: OwnerState = { id: undefined, opening: undefined }
+  owners.set(owner, state)
+  return state
 }
 
-async function send(transaction: GuardedTransaction, statement: Statement, expectedId: string): Promise<Outcome> {
-  const tellId = transaction.ownerIsTransaction && expectedId === ''
-  const [row] = await transaction.query(guardedStatement(statement, expectedId, tellId))
+async function open(transaction: GuardedTransaction, statement: Statement, state: OwnerState): Promise<void> {
+  const { ownerIsTransaction } = transaction
+  const outcome = outcomeOf(await transaction.query(guardedStatement(statement, '', ownerIsTransaction)))
+  // Inside a transaction the id that it got is still there the second time; in autocommit it went with the first statement.
+  const { written } = outcome.written
+    ? outcome
+    : outcomeOf(await transaction.query(guardedStatement(statement, outcome.transactionId)))
+  if (!written) throw new NotInTransactionError(transaction.refusal)
+  if (ownerIsTransaction && outcome.transactionId !== undefined) state.id = outcome.transactionId
+}
+
+function outcomeOf([row]: readonly SqlRow[]): Outcome {
   const outcome = row?.['outcome']
   // It may be written: sent again, it would be written twice, and to say that it was not would be a lie.
   if (typeof outcome !== 'string')

@@ -42,11 +42,19 @@ export function createFactId(nowMs: number = Date.now(), random: () => Uint8Arra
     lastMs += 1
     counter = ((bytes[0]! << 8) | bytes[1]!) & 0x7ff
   }
-  const hex = lastMs.toString(16).padStart(12, '0')
-  const tail = Buffer.from(bytes.buffer, bytes.byteOffset + 2, 8).toString('hex')
-  const variant = ((bytes[2]! & 0x3f) | 0x80).toString(16)
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-7${counter.toString(16).padStart(3, '0')}-${variant}${tail.slice(2, 4)}-${tail.slice(4)}`
+  // 48 bits are too many for the operators on bits.
+  const high = Math.floor(lastMs / 0x1_0000)
+  const low = lastMs % 0x1_0000
+  const time = HEX[(high >>> 24) & 0xff]! + HEX[(high >>> 16) & 0xff] + HEX[(high >>> 8) & 0xff] + HEX[high & 0xff]
+  const rest = HEX[low >>> 8]! + HEX[low & 0xff]
+  const version = `7${HEX[counter >> 8]![1]}${HEX[counter & 0xff]}`
+  const variant = `${HEX[(bytes[2]! & 0x3f) | 0x80]}${HEX[bytes[3]!]}`
+  const tail = HEX[bytes[4]!]! + HEX[bytes[5]!] + HEX[bytes[6]!] + HEX[bytes[7]!] + HEX[bytes[8]!] + HEX[bytes[9]!]
+  return `${time}-${rest}-${version}-${variant}-${tail}`
 }
+
+/** The two digits of each byte. */
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
 /** Whether `value` is a UUID in lower-case text, of any version. */
 export function isFactId(value: unknown): value is string {

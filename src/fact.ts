@@ -1,4 +1,4 @@
-import { currentDefaults } from './config.ts'
+import { defaultsButPrefix } from './config.ts'
 import { publishTraceFailed } from './diagnostics.ts'
 import { InvalidFactError } from './errors.ts'
 import { createFactId } from './fact-id.ts'
@@ -165,20 +165,22 @@ export function factFromParts(parts: FactParts): Fact {
   return fact
 }
 
-/** Reasons why a fact cannot be emitted under this prefix; only facts that were decoded can have more than the topic against them. */
-export function emissionProblems(fact: Fact, prefix: string | undefined): string[] {
-  const problems: string[] = []
+/** Adds what `new Fact` would have refused; only facts that were decoded can have it. */
+export function factProblems(fact: Fact, problems: string[]): void {
   rules.checkId(fact.id, problems)
   rules.checkAggregateType(fact.aggregateType, problems)
   rules.checkAggregateId(fact.aggregateId, problems)
   rules.checkEventType(fact.eventType, problems)
+}
+
+/** Adds the reasons why a fact cannot be emitted under this prefix. */
+export function prefixProblems(fact: Fact, prefix: string | undefined, problems: string[]): void {
   if (prefix === undefined) {
     problems.push(rules.MISSING_PREFIX)
-  } else {
-    rules.checkPrefix(prefix, problems)
-    rules.checkTopic(prefix, fact.aggregateType, problems)
+    return
   }
-  return problems
+  rules.checkPrefix(prefix, problems)
+  rules.checkTopic(prefix, fact.aggregateType, problems)
 }
 
 function partsOf(fact: Fact): FactParts {
@@ -199,9 +201,23 @@ function partsOf(fact: Fact): FactParts {
   }
 }
 
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] }
+
 /** `forSubclass`: its own fields come after, so that the object stays open for them; what makes the fact does not. */
 function seal(fact: Fact, parts: FactParts, forSubclass: boolean): void {
-  Object.assign(fact, parts, { createdAtMicros: microsFromAnyUnit(parts.wireCreatedAt) })
+  const own: Writable<FactParts & Pick<Fact, 'createdAtMicros'>> = fact
+  own.id = parts.id
+  own.aggregateType = parts.aggregateType
+  own.aggregateId = parts.aggregateId
+  own.eventType = parts.eventType
+  own.payload = parts.payload
+  own.metadata = parts.metadata
+  own.wireCreatedAt = parts.wireCreatedAt
+  own.trace = parts.trace
+  own.prefix = parts.prefix
+  own.unknownFields = parts.unknownFields
+  own.unknownTraceFields = parts.unknownTraceFields
+  own.createdAtMicros = microsFromAnyUnit(parts.wireCreatedAt)
   if (!forSubclass) {
     Object.freeze(fact)
     return
@@ -215,7 +231,7 @@ function buildParts(input: FactInput, options: FactOptions, problems: string[]):
       `the fact is ${kindOf(input)}: give { aggregateType, aggregateId, eventType, payload }`,
     ])
   }
-  const defaults = currentDefaults()
+  const defaults = defaultsButPrefix()
   const aggregateType = rules.checkAggregateType(input.aggregateType, problems)
   const aggregateId = rules.checkAggregateId(input.aggregateId, problems)
   const eventType = rules.checkEventType(input.eventType, problems)

@@ -4,10 +4,13 @@ import { isWellFormed } from './text.ts'
 /** What a metadata value may be; on the wire it is text: numbers and bigints by `String()`, `True`/`False` and '' for null as Django's. */
 export type MetadataValue = string | number | bigint | boolean | null
 
+/** The one that everything without metadata shares. */
+export const NO_METADATA: Readonly<Record<string, string>> = Object.freeze(Object.create(null))
+
 /** Metadata as text, without a prototype (so that a key `__proto__` is a key), frozen; reasons against it are added to `problems`. */
 export function metadataText(metadata: unknown, what: string, problems: string[]): Readonly<Record<string, string>> {
+  if (metadata === undefined || metadata === null) return NO_METADATA
   const text: Record<string, string> = Object.create(null)
-  if (metadata === undefined || metadata === null) return Object.freeze(text)
   if (!isPlainObject(metadata)) {
     problems.push(`${what} is ${kindOf(metadata)}: give a plain object of names and values`)
     return Object.freeze(text)

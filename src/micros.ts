@@ -16,7 +16,8 @@ export function microsNow(nowMs: number = Date.now(), monotonicMs: number = perf
     sinceMs = sinceMs >= 1 ? 0.999 : 0
     offsetMs = nowMs + sinceMs - monotonicMs
   }
-  return BigInt(nowMs) * 1000n + BigInt(Math.floor(sinceMs * 1000))
+  // A number holds the microseconds until the year 2255.
+  return BigInt(nowMs * 1000 + Math.floor(sinceMs * 1000))
 }
 
 /** The range in which a created-at is read as microseconds by everyone: 1973-03-03 to 5138-11-16. */

@@ -67,12 +67,20 @@ function notJson(payload: unknown): string | undefined {
     return 'a number that is not finite, which JSON cannot hold'
   if (typeof payload === 'function' || typeof payload === 'symbol')
     return `a ${typeof payload}: give bytes, a string or JSON`
+  // Most payloads: none of the kinds below, which the engine is asked for one by one.
+  if (isObjectOrArray(payload)) return undefined
   if (ArrayBuffer.isView(payload) || types.isAnyArrayBuffer(payload)) {
     return 'a buffer that is no Uint8Array: wrap it, `new Uint8Array(…)`'
   }
   if (types.isMap(payload) || types.isSet(payload)) return 'a Map or Set, which JSON writes as {}: convert it first'
   if (types.isPromise(payload)) return 'a promise: await it first'
   return undefined
+}
+
+function isObjectOrArray(payload: unknown): boolean {
+  if (typeof payload !== 'object' || payload === null) return false
+  const prototype: unknown = Object.getPrototypeOf(payload)
+  return prototype === Object.prototype || prototype === Array.prototype
 }
 
 function whyNoJson(error: unknown): string {

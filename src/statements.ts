@@ -27,15 +27,19 @@ const MANY = [
   '::text::json) WITH ORDINALITY AS listed (message, place) ORDER BY place) AS ordered',
 ]
 
+const ONE_TEXT = textOf(ONE)
+
 /** Writes one message into the WAL, as part of the transaction; one row, its LSN as text. */
-export function emitOneStatement(message: Message): Statement {
-  return statement(ONE, [message.prefix, asBuffer(message.content)])
+export function emitOneStatement({ prefix, content }: Message): Statement {
+  return { strings: ONE, values: [prefix, asBuffer(content)], text: ONE_TEXT }
 }
+
+const MANY_TEXT = textOf(MANY)
 
 /** Writes all messages into the WAL in this order, in one round trip; a row for each, its LSN as text. */
 export function emitManyStatement(messages: readonly Message[]): Statement {
   const rows = messages.map(({ prefix, content }) => [prefix, asBuffer(content).toString('base64')])
-  return statement(MANY, [JSON.stringify(rows)])
+  return { strings: MANY, values: [JSON.stringify(rows)], text: MANY_TEXT }
 }
 
 /**
@@ -47,14 +51,9 @@ export function emitManyStatement(messages: readonly Message[]): Statement {
  *
  * How a caller goes on is in `guardedExecutor`.
  */
-export function guardedStatement({ strings, values }: Statement, expectedId: string, tellId = false): Statement {
-  // One message needs no subquery, which is a third of the time that PostgreSQL takes for it.
-  const one = strings === ONE
-  const [first, ...rest] = one ? ONE_ALONE : strings
-  const inside = [one ? first! : `(SELECT '/' || count(facts.lsn)::text FROM (${first}`, ...rest]
-  inside[inside.length - 1] += `${one ? '' : ') AS facts)'}${tellId ? AND_ID : ''}${OTHERWISE}`
-  if (expectedId === '') return statement([IF_ANY + inside[0], ...inside.slice(1)], values)
-  return statement([IF_EXPECTED, `::text THEN ${inside[0]}`, ...inside.slice(1)], [expectedId, ...values])
+export function guardedStatement(statement: Statement, expectedId: string, tellId = false): Statement {
+  const { strings, text } = guardedForm(statement.strings, expectedId !== '', tellId)
+  return { strings, values: expectedId === '' ? statement.values : [expectedId, ...statement.values], text }
 }
 
 /** What a guarded statement's row says; of what was written the id only where it was asked for. */
@@ -75,10 +74,38 @@ const AND_ID = " || ' ' || pg_current_xact_id_if_assigned()::text"
 const OTHERWISE = ' ELSE pg_current_xact_id()::text END AS outcome'
 const ONE_ALONE = ['pg_logical_emit_message(true, ', '::text, ', '::bytea)::text']
 
-function statement(strings: readonly string[], values: readonly (string | Uint8Array)[]): Statement {
+/** A statement without its values. */
+type Form = Pick<Statement, 'strings' | 'text'>
+
+/** Made once each: by whether an id is expected, and whether it is to be told. */
+const guardedForms = new WeakMap<readonly string[], Map<number, Form>>()
+
+function guardedForm(inner: readonly string[], isExpected: boolean, tellId: boolean): Form {
+  const forms = guardedForms.get(inner) ?? new Map<number, Form>()
+  guardedForms.set(inner, forms)
+  const key = (isExpected ? 1 : 0) + (tellId ? 2 : 0)
+  const made = forms.get(key)
+  if (made !== undefined) return made
+  const strings = guarded(inner, isExpected, tellId)
+  const form = { strings, text: textOf(strings) }
+  forms.set(key, form)
+  return form
+}
+
+function guarded(inner: readonly string[], isExpected: boolean, tellId: boolean): readonly string[] {
+  // One message needs no subquery, which is a third of the time that PostgreSQL takes for it.
+  const one = inner === ONE
+  const [first, ...rest] = one ? ONE_ALONE : inner
+  const inside = [one ? first! : `(SELECT '/' || count(facts.lsn)::text FROM (${first}`, ...rest]
+  inside[inside.length - 1] += `${one ? '' : ') AS facts)'}${tellId ? AND_ID : ''}${OTHERWISE}`
+  if (!isExpected) return [IF_ANY + inside[0], ...inside.slice(1)]
+  return [IF_EXPECTED, `::text THEN ${inside[0]}`, ...inside.slice(1)]
+}
+
+function textOf(strings: readonly string[]): string {
   let text = strings[0]!
   for (let i = 1; i < strings.length; i++) text += `$${i}${strings[i]}`
-  return { strings, values, text }
+  return text
 }
 
 /** Drivers know a `Buffer`; some take another Uint8Array for JSON. */

@@ -1,7 +1,8 @@
 import { defaultsProblems } from '../../src/config.ts'
 import { type Emittable, type EmitterOptions, emitWith } from '../../src/emitter.ts'
 import { ConfigurationError, NotInTransactionError } from '../../src/errors.ts'
-import { guardedExecutor } from '../../src/executor.ts'
+import { type GuardedTransaction, guardedExecutor, type SqlRow } from '../../src/executor.ts'
+import type { Statement } from '../../src/statements.ts'
 import { isPgClient, type PgClientLike } from './pg-like.ts'
 
 /** Emits into the transaction that a client of pg is in; resolves to the id, or to the ids in the order of the array. */
@@ -65,22 +66,32 @@ function emitterWith(own: EmitterOptions): EmitFact {
   async function emit(
     client: PgClientLike,
     input: Emittable | readonly Emittable[],
-    options: EmitterOptions = {},
+    options?: EmitterOptions,
   ): Promise<string | string[]> {
     if (!isPgClient(client)) {
       throw new NotInTransactionError(
         'emitFact needs the client that is in the transaction, not a pool, the fact was not written: const client = await pool.connect()',
       )
     }
-    const executor = guardedExecutor({
-      owner: client,
-      ownerIsTransaction: false,
-      refusal: OUTSIDE,
-      query: async ({ text, values }) => (await client.query(text, [...values])).rows,
-    })
-    return emitWith(executor, input, withOwn(own, options))
+    const executor = guardedExecutor(new PgConnection(client))
+    // Awaited: a promise that is only returned takes two turns more to arrive.
+    return await emitWith(executor, input, options === undefined ? own : withOwn(own, options))
   }
   return emit
+}
+
+class PgConnection implements GuardedTransaction {
+  readonly owner: PgClientLike
+  readonly ownerIsTransaction = false
+  readonly refusal = OUTSIDE
+
+  constructor(client: PgClientLike) {
+    this.owner = client
+  }
+
+  async query({ text, values }: Statement): Promise<readonly SqlRow[]> {
+    return (await this.owner.query(text, [...values])).rows
+  }
 }
 
 /** The settings of the call before those of the emitter; undefined counts as not given. */

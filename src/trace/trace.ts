@@ -1,3 +1,5 @@
+import { NO_METADATA } from '../metadata.ts'
+
 /** Where a fact comes from in a distributed trace, as `trace_info` carries it; the relay makes Kafka headers of it. */
 export interface Trace {
   /** 32 hex digits; empty without a span. */
@@ -15,4 +17,4 @@ export interface Trace {
 export type TraceSource = () => Trace | undefined
 
 /** The trace of a fact that was emitted outside any span: present on the wire, and empty, as Django's is. */
-export const NO_TRACE: Trace = Object.freeze({ traceId: '', spanId: '', metadata: Object.freeze(Object.create(null)) })
+export const NO_TRACE: Trace = Object.freeze({ traceId: '', spanId: '', metadata: NO_METADATA })

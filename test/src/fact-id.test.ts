@@ -34,6 +34,21 @@ describe('createFactId', () => {
     expect(id).toBe('01ba5ff8-1c00-77ff-bfff-ffffffffffff'.replace('01ba5ff8-1c00', id.slice(0, 13)))
     expect(timeOf(id)).toBe(1_900_000_000_000)
   })
+
+  it('has the digits of the time and of the random bytes, as the plain way writes them', () => {
+    for (let i = 1; i <= 500; i++) {
+      const bytes = Uint8Array.from({ length: 10 }, (_, place) => (i * 37 + place * 101) & 0xff)
+      // Ever more than the ones before, so that the clock is followed; up to the largest time that 48 bits hold.
+      const now = 2_000_000_000_000 + Math.floor((i * (2 ** 48 - 1 - 2_000_000_000_000)) / 500)
+      const hex = now.toString(16).padStart(12, '0')
+      const counter = ((bytes[0]! << 8) | bytes[1]!) & 0x7ff
+      const tail = Buffer.from(bytes.subarray(2)).toString('hex')
+      const variant = ((bytes[2]! & 0x3f) | 0x80).toString(16)
+      expect(createFactId(now, () => bytes)).toBe(
+        `${hex.slice(0, 8)}-${hex.slice(8)}-7${counter.toString(16).padStart(3, '0')}-${variant}${tail.slice(2, 4)}-${tail.slice(4)}`,
+      )
+    }
+  })
 })
 
 describe('isFactId', () => {
