@@ -1,20 +1,36 @@
-import kafkajs, { type Admin, type Kafka, type logLevel, type Producer, type Transaction } from 'kafkajs'
+import kafkajs, {
+  type Admin,
+  type Kafka,
+  type logLevel,
+  type Message,
+  type PartitionerArgs,
+  type Producer,
+  type Transaction,
+} from 'kafkajs'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
 import { compressZstd, decompressZstd } from './compression.ts'
 import { createFramedSocket } from './framed-socket.ts'
 
-export type { Admin, Kafka, Producer, Transaction }
+export type { Admin, Kafka, Message, PartitionerArgs, Producer, Transaction }
 
 // The only file that imports kafkajs. It is CommonJS: named imports of values do not work from ESM in every bundler.
 const { Kafka: KafkaClient, CompressionCodecs, CompressionTypes, logLevel: LogLevel } = kafkajs
 
-// kafkajs has only gzip; zstd is Node's. Process-wide, so a codec that somebody else has given it stays.
+/** As kafkajs knows it. */
+export interface KafkajsCodec {
+  compress(encoder: { readonly buffer: Buffer }): Promise<Buffer>
+  decompress(bytes: Buffer): Promise<Buffer>
+}
+/** By number; process-wide, so a codec that somebody else has given it stays. Looked up whenever one is needed. */
+export const codecs = CompressionCodecs as Record<number, (() => KafkajsCodec) | undefined>
+
+// kafkajs has only gzip; zstd is Node's.
 try {
-  CompressionCodecs[CompressionTypes.ZSTD]()
+  codecs[CompressionTypes.ZSTD]?.()
 } catch {
-  CompressionCodecs[CompressionTypes.ZSTD] = () => ({
-    compress: async (encoder: { readonly buffer: Buffer }) => compressZstd(encoder.buffer),
-    decompress: async (bytes: Buffer) => decompressZstd(bytes),
+  codecs[CompressionTypes.ZSTD] = () => ({
+    compress: async ({ buffer }) => compressZstd(buffer),
+    decompress: async (bytes) => decompressZstd(bytes),
   })
 }
 export const COMPRESSION = {

@@ -1,10 +1,11 @@
 import { ConfigurationError } from '../../src/errors.ts'
-import { SinkError, type SinkRecord } from '../sink/sink.ts'
+import { SinkError } from '../sink/sink.ts'
 import { FencedError, type TransactionalSend, type TransactionalSink } from '../sink/transactional-sink.ts'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
 import { kafkajsCodecs } from './compression.ts'
 import { checkCluster, createOneTopic, fetchPartitionCount } from './kafkajs-admin.ts'
-import { type Admin, COMPRESSION, createClient, type Producer, type Transaction } from './kafkajs-client.ts'
+import { type Admin, createClient, type Producer, type Transaction } from './kafkajs-client.ts'
+import { EncodedBatches, partitionOfMessage } from './kafkajs-encoded.ts'
 import { toSinkError } from './kafkajs-errors.ts'
 import { readLastCommitted } from './kafkajs-partition.ts'
 import { settle, withLimit } from './with-limit.ts'
@@ -40,6 +41,7 @@ class KafkajsTransactions implements TransactionalSink {
   readonly #target: KafkaTarget
   readonly #logger: RelayLogger
   readonly #kafka: ReturnType<typeof createClient>
+  readonly #batches: EncodedBatches
   #admin: Promise<Admin> | undefined
   #producer: Producer | undefined
   /** Begun and not committed: the one that `fence` began, or the one that is being written. */
@@ -52,6 +54,7 @@ class KafkajsTransactions implements TransactionalSink {
     this.#target = target
     this.#logger = logger
     this.#kafka = createClient(target, logger)
+    this.#batches = new EncodedBatches(target.compression)
   }
 
   async open(): Promise<void> {
@@ -91,8 +94,7 @@ class KafkajsTransactions implements TransactionalSink {
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
       metadataMaxAge: METADATA_MAX_AGE_MS,
-      // Every record names its partition; the relay owns the partitioner.
-      createPartitioner: () => (args) => args.message.partition as number,
+      createPartitioner: () => partitionOfMessage,
       // Short at first: right after a commit the coordinator may still be writing its markers (CONCURRENT_TRANSACTIONS).
       retry: { retries: 9, initialRetryTime: 10, maxRetryTime: 2_000 },
     })
@@ -153,15 +155,9 @@ class KafkajsTransactions implements TransactionalSink {
   }
 
   async #send(transaction: Transaction, { topic, partition, records }: TransactionalSend): Promise<void> {
-    const answer = await withinLimit(
-      transaction.send({
-        topic,
-        messages: records.map((record) => toMessage(record, partition)),
-        acks: -1,
-        timeout: 6_000,
-        compression: COMPRESSION[this.#target.compression],
-      }),
-      `producing to ${topic}/${partition}`,
+    const batch = this.#batches.open(partition, records)
+    const answer = await withinLimit(batch.send(transaction, topic), `producing to ${topic}/${partition}`).finally(() =>
+      batch.close(),
     )
     const [only] = answer
     // kafkajs resolves `[]` with nothing sent while brokers come and go.
@@ -205,10 +201,6 @@ class KafkajsTransactions implements TransactionalSink {
     }
     return admin
   }
-}
-
-function toMessage({ key, value, headers, timestampMs }: SinkRecord, partition: number) {
-  return { key, value, headers: headers as Record<string, string>, partition, timestamp: String(timestampMs) }
 }
 
 async function withinLimit<T>(promise: Promise<T>, doing: string): Promise<T> {

@@ -2,7 +2,8 @@ import { HELD_BACK, type Sink, SinkError, type SinkRecord, UNKNOWN_PARTITION } f
 import type { KafkaTarget, RelayLogger } from '../types.ts'
 import { findInLog, isInLog } from './find-in-log.ts'
 import { checkCluster, createOneTopic, fetchPartitionCount } from './kafkajs-admin.ts'
-import { type Admin, COMPRESSION, createClient, type Producer } from './kafkajs-client.ts'
+import { type Admin, createClient, type Producer } from './kafkajs-client.ts'
+import { EncodedBatches, partitionOfMessage } from './kafkajs-encoded.ts'
 import { toSinkError } from './kafkajs-errors.ts'
 import { readWholeTopic } from './kafkajs-fetch.ts'
 import { ledPartition, partitionLog, SharedCluster } from './kafkajs-log.ts'
@@ -29,13 +30,9 @@ interface Log {
   emptySinceMs: number | undefined
 }
 
-/** The first record of a batch, as kafkajs hands it to the partitioner. */
-interface CountedMessage {
-  onTry?(): void
-}
-
 /**
- * The sink over kafkajs 2.2.4: an idempotent producer, one explicit topic-partition a send, the acknowledgement checked.
+ * The sink over kafkajs 2.2.4: an idempotent producer, one explicit topic-partition a send, the acknowledgement checked;
+ * the records encoded by us (kafkajs-encoded.ts).
  *
  * Options and guards are those that came through broker faults: a send over several partitions, two sends to one
  * partition at once, or an unchecked `[]` acknowledgement lose records with this client.
@@ -53,7 +50,7 @@ export function createKafkajsSink(options: {
   const { target, logger } = options
   const watchdogMs = options.sendWatchdogMs ?? SEND_WATCHDOG_MS
   const kafka = createClient(target, logger)
-  const compression = COMPRESSION[target.compression]
+  const batches = new EncodedBatches(target.compression)
   const recordsPerProducer = options.recordsPerProducer ?? RECORDS_PER_PRODUCER
   const readers = new SharedCluster(kafka)
   const logs = new Map<string, Log>()
@@ -70,11 +67,7 @@ export function createKafkajsSink(options: {
       maxInFlightRequests: 5,
       allowAutoTopicCreation: false,
       metadataMaxAge: METADATA_MAX_AGE_MS,
-      // Every record names its partition; the relay owns the partitioner. kafkajs asks again at each try of its own.
-      createPartitioner: () => (args) => {
-        ;(args.message as CountedMessage).onTry?.()
-        return args.message.partition as number
-      },
+      createPartitioner: () => partitionOfMessage,
       retry: { retries: 5, initialRetryTime: 200, maxRetryTime: 2_000 },
     })
     const newAdmin = kafka.admin({ retry: { retries: 1, initialRetryTime: 100, maxRetryTime: 500 } })
@@ -161,32 +154,25 @@ export function createKafkajsSink(options: {
     const doing = `cannot produce to ${topic}/${partition}`
     const current = producer
     if (!current) throw new SinkError('retry', 'PRODUCER_REPLACED', `${doing}: the producer was replaced`)
-    let tries = 0
-    const messages = records.map((record) => ({
-      key: record.key,
-      value: record.value,
-      headers: record.headers as Record<string, string>,
-      partition,
-      timestamp: String(record.timestampMs),
-    }))
-    const counted: CountedMessage = { onTry: () => void tries++ }
-    Object.assign(messages[0] ?? {}, counted)
+    const batch = batches.open(partition, records)
     // From now on it may be in the log, as far as anybody can tell.
     const triedBeforeMs = log.triedMs
     log.triedMs ??= records[0]?.timestampMs
     let answer: Awaited<ReturnType<Producer['send']>> | undefined
     try {
-      answer = await withLimit(current.send({ topic, messages, acks: -1, timeout: 6_000, compression }), watchdogMs)
+      answer = await withLimit(batch.send(current, topic), watchdogMs)
     } catch (error) {
       const fault = toSinkError(error, doing)
       if (fault.kind === 'topicMissing') throw await whichIsMissing(topic, fault)
       if (fault.kind !== 'record') throw fault
       // Refused now, but an earlier try may be in the log under the sequences that kafkajs would give to the next batch: the
       // broker would take that one for a repetition, and not write it.
-      if (triedBeforeMs !== undefined || tries > 1)
+      if (triedBeforeMs !== undefined || batch.tries > 1)
         throw new SinkError('renew', 'FATE_UNKNOWN', `${fault.message}, after a try whose outcome is not known`)
       endDoubt(log)
       throw fault
+    } finally {
+      batch.close()
     }
     if (answer === undefined) throw new SinkError('renew', 'SEND_TIMEOUT', `${doing}: no answer in ${watchdogMs} ms`)
     const [only] = answer

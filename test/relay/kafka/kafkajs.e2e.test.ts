@@ -11,6 +11,7 @@ import { describeSinkSecurity } from '../../contracts/sink-security.ts'
 import { registerCleanup } from '../../support/cleanup.ts'
 import { readTopic, uniquePrefix } from '../../support/kafka.ts'
 import { waitFor } from '../../support/wait.ts'
+import { describeEncodedRecords } from './kafkajs-encoded-records.ts'
 
 const fixture = createSinkFixture({
   client: 'kafkajs',
@@ -24,6 +25,7 @@ describe('kafkajs', () => {
   // First: with a broker gone, kafkajs gets no new producer while any topic of the cluster has a partition without a leader.
   describeSinkDoubt(fixture)
   describeSinkRecords(fixture)
+  describeEncodedRecords(fixture)
   describeSinkSecurity(fixture)
   describeSinkFaults(fixture)
 
