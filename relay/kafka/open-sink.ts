@@ -85,7 +85,7 @@ interface KafkaSinkOptions {
   readonly requestBytes?: number
 }
 
-class ChosenSink implements KafkaSink {
+class ChosenSink implements Required<KafkaSink> {
   readonly #options: KafkaSinkOptions
   #sink: Sink | undefined
   #opening: Promise<Sink> | undefined
@@ -116,6 +116,10 @@ class ChosenSink implements KafkaSink {
 
   async createTopic(topic: string, partitions: number, replicationFactor: number): Promise<void> {
     await (await this.#opened()).createTopic(topic, partitions, replicationFactor)
+  }
+
+  whenWritable(topic: string, partition: number, bytes: number): Promise<void> | undefined {
+    return this.#sink?.whenWritable?.(topic, partition, bytes)
   }
 
   send(topic: string, partition: number, records: readonly SinkRecord[], mayLeave?: () => boolean): Promise<void> {

@@ -119,6 +119,12 @@ export class PlatformaticCluster {
     }
   }
 
+  /** The connection to a broker that is up now. */
+  established(broker: Broker): Connection | undefined {
+    const connection = this.#pool.getEstablishedConnection(broker)
+    return connection?.isConnected() ? connection : undefined
+  }
+
   /** Remembered, so that the next question goes to another broker. */
   failed(broker: Broker): void {
     this.#failedAtMs.set(addressOf(broker), performance.now())

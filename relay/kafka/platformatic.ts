@@ -1,6 +1,7 @@
 import { HELD_BACK, type Sink, SinkError, type SinkRecord, UNKNOWN_PARTITION } from '../sink/sink.ts'
 import type { KafkaTarget, RelayLogger } from '../types.ts'
 import { compressionOf } from './compression.ts'
+import { Deadlines } from './deadlines.ts'
 import { findInLog, isInLog } from './find-in-log.ts'
 import { DUPLICATE_SEQUENCE } from './kafka-errors.ts'
 import type { Broker, Connection, Platformatic } from './platformatic-client.ts'
@@ -48,7 +49,7 @@ interface Log {
 
 interface Producer extends BatchProducer {
   readonly cluster: PlatformaticCluster
-  readonly pipelines: WeakMap<Connection, ProducePipeline>
+  readonly pipelines: Map<Connection, ProducePipeline>
 }
 
 export interface PlatformaticSinkOptions {
@@ -79,6 +80,7 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     compression: compressionOf(target.compression, library),
   })
   const logs = new Map<string, Log>()
+  const watchdog = new Deadlines(watchdogMs)
   let producer: Producer | undefined
   let connecting: Promise<Producer> | undefined
   let opening: PlatformaticCluster | undefined
@@ -91,7 +93,7 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     try {
       const { producerId, producerEpoch } = await producerIdOf(cluster, () => closed)
       if (closed) throw new SinkError('retry', 'CLOSED', 'the sink is closed')
-      producer = { cluster, id: producerId, epoch: producerEpoch, pipelines: new WeakMap() }
+      producer = { cluster, id: producerId, epoch: producerEpoch, pipelines: new Map() }
       logger.debug({ sink: 'platformatic', producerId: String(producerId) }, 'has a producer id')
       return producer
     } catch (error) {
@@ -125,11 +127,10 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     partition: number,
     records: readonly SinkRecord[],
     mayLeave: () => boolean,
-  ): Promise<void> {
-    const current = await connected()
+  ): Promise<true> {
+    const current = producer ?? (await connected())
     const { cluster } = current
     const doing = `cannot produce to ${topic}/${partition}`
-    const broker = await leaderOf(cluster, topic, partition)
     const log = logOf(topic, partition)
     if (log.inDoubt) {
       const batch = { records, from: log.end, sinceMs: log.triedMs }
@@ -138,10 +139,10 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       )
       log.inDoubt = false
       log.triedMs = undefined
-      if (found) return
+      if (found) return true
     }
-    const connection = await cluster.connection(broker)
-    const pipeline = await pipelineOf(current, connection)
+    // Each wait costs a batch as much as encoding its first few records.
+    const pipeline = pipelineNow(current, topic, partition) ?? (await openPipeline(current, topic, partition))
     // A later producer has begun every sequence anew.
     const refusal = () => {
       if (current !== producer)
@@ -159,7 +160,7 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       if (error instanceof SinkError) {
         if (error.type === HELD_BACK && current === producer) log.triedMs = triedMs
       } else {
-        cluster.failed(broker)
+        cluster.failed(pipeline.broker)
         cluster.forget(topic)
       }
       throw toSinkError(error, doing)
@@ -175,18 +176,30 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       // A leader that is moving answers so, too: whether the topic exists is for its metadata to say, at the next try.
       throw fault.kind === 'topicMissing' ? new SinkError('retry', fault.type, fault.message, { cause: fault }) : fault
     }
-    if (current !== producer) return
+    if (current !== producer) return true
     log.triedMs = undefined
     log.sequence = sequenceAfter(log.sequence, records.length)
     if (result.baseOffset >= 0n) log.end = result.baseOffset + BigInt(records.length)
+    return true
   }
 
-  async function pipelineOf({ cluster, pipelines }: Producer, connection: Connection): Promise<ProducePipeline> {
+  async function openPipeline(
+    { cluster, pipelines }: Producer,
+    topic: string,
+    partition: number,
+  ): Promise<ProducePipeline> {
+    const broker = await leaderOf(cluster, topic, partition)
+    const connection = await cluster.connection(broker)
     const api = await cluster.api(connection, 'Produce')
     let pipeline = pipelines.get(connection)
     if (!pipeline) {
+      for (const [other, one] of pipelines)
+        if (!other.isConnected()) {
+          pipelines.delete(other)
+          one.close()
+        }
       const [timeoutMs, mostBytes] = [PRODUCE_TIMEOUT_MS, requestBytes]
-      pipeline = new ProducePipeline({ library, connection, encoder, api, timeoutMs, mostBytes })
+      pipeline = new ProducePipeline({ library, broker, connection, encoder, api, timeoutMs, mostBytes })
       pipelines.set(connection, pipeline)
     }
     return pipeline
@@ -219,14 +232,15 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       }
     },
 
+    whenWritable(topic, partition, bytes) {
+      return producer && pipelineNow(producer, topic, partition)?.whenWritable(bytes)
+    },
+
     async send(topic, partition, records, mayLeave = () => true) {
       if (records.length === 0) return
       let done: true | undefined
       try {
-        done = await withLimit(
-          produce(topic, partition, records, mayLeave).then(() => true as const),
-          watchdogMs,
-        )
+        done = await watchdog.within(produce(topic, partition, records, mayLeave))
       } catch (error) {
         throw toSinkError(error, `cannot produce to ${topic}/${partition}`)
       }
@@ -249,6 +263,7 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       logger.warn({ sink: 'platformatic' }, 'replacing the Kafka producer')
       const old = producer
       producer = undefined
+      for (const pipeline of old?.pipelines.values() ?? []) pipeline.close()
       for (const log of logs.values()) {
         log.sequence = firstSequence
         if (log.triedMs !== undefined) log.inDoubt = true
@@ -282,6 +297,14 @@ async function producerIdOf(
       await new Promise((resolve) => setTimeout(resolve, LOADING_PAUSE_MS))
     }
   }
+}
+
+/** That of the partition's leader, where it is known and its connection is up. */
+function pipelineNow({ cluster, pipelines }: Producer, topic: string, partition: number): ProducePipeline | undefined {
+  const leader = cluster.leaders(topic)?.[partition] ?? -1
+  const broker = leader < 0 ? undefined : cluster.broker(leader)
+  const connection = broker && cluster.established(broker)
+  return connection && pipelines.get(connection)
 }
 
 /** @throws SinkError for a partition that is not there: a topic that was made again with fewer, or a defect of the caller. */

@@ -1,5 +1,5 @@
 import { SinkError, type SinkRecord } from '../sink/sink.ts'
-import type { Connection, Platformatic } from './platformatic-client.ts'
+import type { Broker, Connection, Platformatic } from './platformatic-client.ts'
 import type { ApiModule } from './platformatic-cluster.ts'
 import { answerOf } from './platformatic-errors.ts'
 import { type EncodedBatch, frameProduce, isFlexibleProduce } from './produce-request.ts'
@@ -38,8 +38,14 @@ interface ProduceAnswer {
 
 interface Waiting {
   readonly batch: PartitionBatch
+  readonly bytes: number
   readonly resolve: (answer: PartitionAnswer) => void
   readonly reject: (error: unknown) => void
+}
+
+interface Collecting {
+  readonly bytes: number
+  readonly resolve: () => void
 }
 
 /** Requests that a connection may have open; what comes meanwhile leaves together. */
@@ -48,13 +54,20 @@ const MOST_OPEN = 2
 const FULL_BYTES = 256 * 1024
 
 export class ProducePipeline {
+  readonly broker: Broker
   readonly #options: PipelineOptions
   readonly #flexible: boolean
   #waiting: Waiting[] = []
+  /** Lanes that have something to send, and collect until there is room for it. */
+  #collecting: Collecting[] = []
+  /** Bytes of what waits, and of what was given room and is on its way here. */
+  #expectedBytes = 0
   #open = 0
   #scheduled = false
+  #closed = false
 
   constructor(options: PipelineOptions) {
+    this.broker = options.broker
     this.#options = options
     this.#flexible = isFlexibleProduce(options.api.api.version)
   }
@@ -67,19 +80,55 @@ export class ProducePipeline {
    */
   send(batch: PartitionBatch): Promise<PartitionAnswer> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ batch, resolve, reject })
+      this.#waiting.push({ batch, bytes: bytesOf(batch.records), resolve, reject })
       this.#schedule()
     })
   }
 
+  /** Resolves when there is room for about so many bytes; undefined: there is. */
+  whenWritable(bytes: number): Promise<void> | undefined {
+    if (this.#closed) return undefined
+    if (this.#expectedBytes < FULL_BYTES) {
+      this.#expectedBytes += bytes
+      return undefined
+    }
+    return new Promise((resolve) => {
+      this.#collecting.push({ bytes, resolve })
+      this.#schedule()
+    })
+  }
+
+  /** Its connection is gone, or given up: nothing is to wait for room here. What was sent has its answer from the library. */
+  close(): void {
+    this.#closed = true
+    for (const { resolve } of this.#collecting) resolve()
+    this.#collecting = []
+  }
+
   #schedule(): void {
-    if (this.#scheduled || this.#open >= MOST_OPEN || this.#waiting.length === 0) return
+    if (this.#scheduled || this.#open >= MOST_OPEN) return
+    if (this.#waiting.length === 0 && this.#collecting.length === 0) return
     this.#scheduled = true
     // After what else this turn of the event loop brings: more facts, and answers that free further lanes.
     setImmediate(() => {
       this.#scheduled = false
       while (this.#open < MOST_OPEN && this.#waiting.length > 0) this.#sendSome()
+      this.#giveRoom()
+      // What was given room may never come: a slot that is lost, a producer that is renewed. Then it is the next ones' turn.
+      this.#schedule()
     })
+  }
+
+  #giveRoom(): void {
+    this.#expectedBytes = this.#waiting.reduce((sum, { bytes }) => sum + bytes, 0)
+    let given = 0
+    for (const { bytes, resolve } of this.#collecting) {
+      if (this.#expectedBytes >= FULL_BYTES) break
+      this.#expectedBytes += bytes
+      given++
+      resolve()
+    }
+    if (given > 0) this.#collecting = this.#collecting.slice(given)
   }
 
   #sendSome(): void {
@@ -118,10 +167,11 @@ export class ProducePipeline {
     const taken: Waiting[] = []
     const encoded: EncodedBatch[] = []
     let bytes = 0
+    let plain = 0
     let looked = 0
     encoder.reset()
     for (const waiting of this.#waiting) {
-      if (bytes >= FULL_BYTES) break
+      if (plain >= FULL_BYTES) break
       looked++
       const { topic, partition, records, producer, sequence } = waiting.batch
       const refusal = waiting.batch.refusal()
@@ -139,6 +189,7 @@ export class ProducePipeline {
         encoded.push({ topic, partition, bytes: one })
         taken.push(waiting)
         bytes += one.length
+        plain += waiting.bytes
       } catch (error) {
         // Its own fault, and not of the others in this request.
         waiting.reject(error)
@@ -152,6 +203,7 @@ export class ProducePipeline {
 
 export interface PipelineOptions {
   readonly library: Platformatic
+  readonly broker: Broker
   readonly connection: Connection
   readonly encoder: RecordBatchEncoder
   /** The Produce request in the version that this broker knows. */
@@ -163,6 +215,13 @@ export interface PipelineOptions {
    * are too long together would fail together for ever.
    */
   readonly mostBytes: number
+}
+
+function bytesOf(records: readonly SinkRecord[]): number {
+  let bytes = 0
+  for (const record of records)
+    bytes += record.prepared ? record.prepared.end - record.prepared.start : record.key.length + record.value.length
+  return bytes
 }
 
 /** To each batch what the answer says of its partition; without an answer the error to all. */

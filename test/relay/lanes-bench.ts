@@ -14,6 +14,8 @@ export class Bench {
   readonly faults: { partition: number | undefined; fault: SinkFault; decision: SinkDecision }[] = []
   readonly lanes: TopicLanes
   renewals = 0
+  /** What `whenWritable` answers. */
+  writable: Promise<void> | undefined
 
   constructor(
     partitions: number | undefined,
@@ -32,6 +34,7 @@ export class Bench {
           batch.map(({ key, value, headers }) => ({ key, value, headers, timestampMs: 0 })),
         ),
       partitionCount: (topic) => this.sink.partitionCount(topic),
+      whenWritable: () => this.writable,
       onDone: (batch) => this.done.push(...batch),
       onFault: (_, partition, fault, decision) => this.faults.push({ partition, fault, decision }),
       renew: () => void this.renewals++,

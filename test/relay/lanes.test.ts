@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createDeferred } from '../../relay/deferred.ts'
 import { entry, settled } from './entries.ts'
 import { Bench, keyIn, keys } from './lanes-bench.ts'
 import type { Request } from './scripted-sink.ts'
@@ -23,6 +24,32 @@ describe('a lane', () => {
     await settled()
     expect(lanes.isEmpty).toBe(true)
     expect(bench.time.delays).toEqual([])
+  })
+
+  it('collects until there is room for a batch, and then sends what it has by then', async () => {
+    const bench = new Bench(1)
+    const room = createDeferred<void>()
+    bench.writable = room.promise
+    await bench.push('a')
+    await bench.push('b')
+    expect(bench.sink.requests).toEqual([])
+    room.resolve()
+    await settled()
+    expect(bench.sink.requests.map((request) => request.keys)).toEqual([['a', 'b']])
+  })
+
+  it('that waits for room sends nothing of what was dropped meanwhile, and goes on with what comes', async () => {
+    const bench = new Bench(1)
+    const room = createDeferred<void>()
+    bench.writable = room.promise
+    const [dropped] = await bench.push('a')
+    expect(bench.lanes.dropUnsent()).toEqual([dropped])
+    room.resolve()
+    bench.writable = undefined
+    await settled()
+    expect(bench.sink.requests).toEqual([])
+    await bench.push('b')
+    expect(bench.last.keys).toEqual(['b'])
   })
 
   it('keeps to the limits of a request, but sends a fact that alone is larger', async () => {

@@ -28,6 +28,7 @@ function createBench() {
   const connection = {
     host: 'b',
     port: 1,
+    isConnected: () => true,
     send: memorySend((pieces, done) => {
       const batch = pieces[1] as Buffer
       const [producer, first, count] = [batch.readBigInt64BE(43), batch.readInt32BE(53), batch.readInt32BE(57)]
@@ -47,6 +48,7 @@ function createBench() {
   class ConnectionPool {
     on = () => {}
     get = async () => connection
+    getEstablishedConnection = () => connection
     close = async () => {};
     *[Symbol.iterator]() {}
   }

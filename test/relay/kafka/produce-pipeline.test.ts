@@ -20,6 +20,7 @@ function createBench() {
   })
   const pipeline = new ProducePipeline({
     library: { Writer: memoryWriter } as never,
+    broker: { host: 'b', port: 1 },
     connection: { send: request } as never,
     encoder: new RecordBatchEncoder({ crc32c: () => 0 }),
     api: { api: { key: 0, version: 11 }, parseResponse: undefined } as never,
@@ -49,7 +50,16 @@ function createBench() {
       .catch((error: SinkError & { code?: string }) => error.type ?? error.code ?? error.message)
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
   const ok = (index: number, errorCode = 0) => ({ index, errorCode, baseOffset: BigInt(index) })
-  return { requests, answers, send, turn, ok }
+  /** Whether there was room at once, or has been since. */
+  const room = (bytes: number) => {
+    const asked = { given: false }
+    const given = pipeline.whenWritable(bytes)
+    if (!given) asked.given = true
+    else void given.then(() => (asked.given = true))
+    return asked
+  }
+  const close = () => pipeline.close()
+  return { requests, answers, send, turn, ok, room, close }
 }
 
 it('what is sent in one turn of the event loop leaves in one request, and each batch has its own answer', async () => {
@@ -113,6 +123,45 @@ it('a request that is full takes no further batch', async () => {
   for (const partition of [0, 1, 2]) void send(partition, { bytes: 200_000 })
   await turn()
   expect(requests).toEqual([[0, 1], [2]])
+})
+
+it('there is room for one request beside what is under way; who comes later has it when that one has left', async () => {
+  const { requests, answers, send, room, turn, ok } = createBench()
+  for (const partition of [0, 1]) {
+    void send(partition)
+    await turn()
+  }
+  const asked = Array.from({ length: 4 }, () => room(200_000))
+  await turn()
+  expect(asked.map(({ given }) => given)).toEqual([true, true, false, false])
+  for (const partition of [2, 3]) void send(partition, { bytes: 200_000 })
+  answers[0]!({ responses: [{ name: 't', partitionResponses: [ok(0)] }] })
+  await turn()
+  expect(requests.slice(2)).toEqual([[2, 3]])
+  expect(asked.map(({ given }) => given)).toEqual([true, true, true, true])
+})
+
+it('room that was given and not taken is given to the next', async () => {
+  const { room, turn } = createBench()
+  const asked = Array.from({ length: 7 }, () => room(300_000))
+  expect(asked.map(({ given }) => given)).toEqual([true, ...Array(6).fill(false)])
+  for (let turns = 1; turns < asked.length; turns++) {
+    await turn()
+    expect(asked.filter(({ given }) => given)).toHaveLength(1 + turns)
+  }
+})
+
+it('nothing waits for room on a connection that is given up', async () => {
+  const { room, close, turn, send } = createBench()
+  for (const partition of [0, 1]) {
+    void send(partition)
+    await turn()
+  }
+  const asked = [room(300_000), room(1), room(1)]
+  expect(asked.map(({ given }) => given)).toEqual([true, false, false])
+  close()
+  await turn()
+  expect([...asked, room(300_000), room(1)].map(({ given }) => given)).toEqual(Array(5).fill(true))
 })
 
 it('a batch that would make a request longer than one batch may be travels alone, behind what came before it', async () => {
