@@ -55,7 +55,7 @@ export class Delivery implements Destination {
       clock: options.clock,
       delay,
       send: (topic, partition, batch) => this.#send(topic, partition, batch),
-      whenWritable: (topic, partition, bytes) => options.sink.whenWritable?.(topic, partition, bytes),
+      whenWritable: (topic, partition) => options.sink.whenWritable?.(topic, partition),
       partitionCount: (topic) => options.sink.partitionCount(topic),
       onDone: (batch) => options.events.onDone(batch),
       renew: () => void this.#gate.renew(),

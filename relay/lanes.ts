@@ -18,8 +18,8 @@ export interface LaneDeps {
   readonly clock: Clock
   /** Produces one batch; rejects with a SinkFault. Holds while the producer is being renewed. */
   send(topic: string, partition: number, batch: readonly Entry[]): Promise<void>
-  /** Resolves when a batch of about `bytes` would leave soon: until then the lane goes on collecting. Absent or undefined: now. */
-  whenWritable?(topic: string, partition: number, bytes: number): Promise<void> | undefined
+  /** Resolves when a batch would leave soon: until then the lane goes on collecting. Absent or undefined: now. */
+  whenWritable?(topic: string, partition: number): Promise<void> | undefined
   /** Fresh partition count; rejects with a SinkFault. */
   partitionCount(topic: string): Promise<number>
   onDone(batch: readonly Entry[]): void
@@ -54,7 +54,6 @@ export class Lane {
   readonly #partition: number
   readonly #deps: LaneHooks
   #queue: Entry[] = []
-  #queuedBytes = 0
   #batch: readonly Entry[] | undefined
   #running = false
   #scheduled = false
@@ -88,7 +87,6 @@ export class Lane {
 
   push(entry: Entry): void {
     this.#queue.push(entry)
-    this.#queuedBytes += entry.bytes
     if (this.#running || this.#scheduled) return
     // A microtask later: the facts of the same socket chunk leave in one request.
     this.#scheduled = true
@@ -102,7 +100,6 @@ export class Lane {
   dropQueued(): readonly Entry[] {
     const dropped = this.#queue
     this.#queue = []
-    this.#queuedBytes = 0
     return dropped
   }
 
@@ -124,7 +121,7 @@ export class Lane {
     while (this.#goesOn && this.#queue.length > 0) {
       this.#sendingSinceMs = this.#deps.clock.nowMs()
       if (this.#deps.whenReady) await this.#deps.whenReady()
-      const writable = this.#deps.whenWritable?.(this.#topic, this.#partition, this.#queuedBytes)
+      const writable = this.#deps.whenWritable?.(this.#topic, this.#partition)
       if (writable) await writable
       const batch = this.#goesOn ? this.#take() : []
       if (batch.length === 0) continue
@@ -153,17 +150,11 @@ export class Lane {
       size += entry.bytes
     }
     const batch = this.#queue.splice(0, count)
-    this.#queuedBytes -= size
     const { divert } = this.#deps
     if (!divert) return batch
     const kept = batch.filter((entry) => !divert(this.#topic, entry))
     if (kept.length < batch.length && this.#singles > 0) this.#singles -= batch.length - kept.length
     return kept
-  }
-
-  #putBack(batch: readonly Entry[]): void {
-    this.#queue = [...batch, ...this.#queue]
-    for (const { bytes } of batch) this.#queuedBytes += bytes
   }
 
   async #sendUntilDurable(batch: readonly Entry[]): Promise<boolean> {
@@ -178,7 +169,7 @@ export class Lane {
         this.#deps.onFault(this.#topic, this.#partition, fault, decision)
         if (decision.action === 'isolate' && batch.length > 1) {
           // Refused whole, nothing of it was written: find the record at fault by sending one at a time.
-          this.#putBack(batch)
+          this.#queue = [...batch, ...this.#queue]
           this.#singles = batch.length
           return false
         }
@@ -190,7 +181,7 @@ export class Lane {
         if (this.#retired && isGone(fault)) {
           // Whoever gives up a batch that was tried must not give its sequences to another one.
           this.#deps.renew()
-          this.#putBack(batch)
+          this.#queue = [...batch, ...this.#queue]
           return false
         }
       }

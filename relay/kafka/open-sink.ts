@@ -118,8 +118,8 @@ class ChosenSink implements Required<KafkaSink> {
     await (await this.#opened()).createTopic(topic, partitions, replicationFactor)
   }
 
-  whenWritable(topic: string, partition: number, bytes: number): Promise<void> | undefined {
-    return this.#sink?.whenWritable?.(topic, partition, bytes)
+  whenWritable(topic: string, partition: number): Promise<void> | undefined {
+    return this.#sink?.whenWritable?.(topic, partition)
   }
 
   send(topic: string, partition: number, records: readonly SinkRecord[], mayLeave?: () => boolean): Promise<void> {

@@ -232,8 +232,8 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       }
     },
 
-    whenWritable(topic, partition, bytes) {
-      return producer && pipelineNow(producer, topic, partition)?.whenWritable(bytes)
+    whenWritable(topic, partition) {
+      return producer && pipelineNow(producer, topic, partition)?.whenWritable()
     },
 
     async send(topic, partition, records, mayLeave = () => true) {

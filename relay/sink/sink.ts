@@ -80,10 +80,10 @@ export interface Sink {
   partitionCount(topic: string): Promise<number>
   createTopic(topic: string, partitions: number, replicationFactor: number): Promise<void>
   /**
-   * Resolves when a batch of about `bytes` for this partition would leave soon; undefined: now. What comes until then can go
-   * with it, in a larger batch. Advice only: a `send` without it is as good.
+   * Resolves when a batch for this partition would leave soon; undefined: now. What comes until then can go with it, in a larger
+   * batch. Advice only: a `send` without it is as good.
    */
-  whenWritable?(topic: string, partition: number, bytes: number): Promise<void> | undefined
+  whenWritable?(topic: string, partition: number): Promise<void> | undefined
   /** @param mayLeave asked where records had to wait inside the sink; false: they are not written, and the fault is {@link HELD_BACK}. */
   send(topic: string, partition: number, records: readonly SinkRecord[], mayLeave?: () => boolean): Promise<void>
   /** Hands over every record of a topic from its beginning to its end as it is now, each partition in order. Needed for `block-key` only. */
