@@ -46,6 +46,24 @@ describe('kafkajs', () => {
     expect(values(await readTopic(fixture.cluster().bootstrap, topic))).toEqual(Array.from({ length: 30 }, (_, i) => i))
   })
 
+  test('a send that was given up while it waited for its turn is not written when its turn comes', async () => {
+    const topic = `${uniquePrefix()}.late`
+    await fixture.createTopic({ topic, replicationFactor: 3 })
+    const brokers = fixture.cluster().listeners.proxied
+    const target = { clientId: 'x', brokers, tls: false, compression: 'none' } as const
+    const sink = createKafkajsSink({ target, logger: silentLogger, sendWatchdogMs: 1_000 })
+    registerCleanup(() => sink.close())
+    await sink.send(topic, 0, records(10, 0))
+    for (const proxy of fixture.proxies()) proxy.blackhole(true)
+    // The first is on its way; the second waits for the lock that kafkajs has for each broker.
+    for (const from of [10, 20])
+      expect(await faultOf(sink.send(topic, 0, records(10, from)))).toMatchObject({ type: 'SEND_TIMEOUT' })
+    for (const proxy of fixture.proxies()) proxy.blackhole(false)
+    await sink.send(topic, 0, records(10, 30))
+    const written = values(await readTopic(fixture.cluster().bootstrap, topic))
+    expect(written).toEqual([0, 10, 30].flatMap((from) => records(10, from).map((_, index) => from + index)))
+  })
+
   test('"I have these already", says the broker: the log is asked, and the next batch has sequences of its own', async () => {
     const topic = `${uniquePrefix()}.repetition`
     await fixture.createTopic({ topic, replicationFactor: 3 })
