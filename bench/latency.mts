@@ -3,8 +3,11 @@
 //   --rates: facts a second; --seconds: of each, of which the first quarter warms up and is not counted
 // One fact a transaction, eight connections, evenly spaced. A time is taken when COMMIT has returned and when a fetch that
 // waits at the broker has brought the record, in one process and by one clock; the relay runs in a process of its own.
+// Where the time goes, by the relay's own account: until it has received the fact, until Kafka has acknowledged it (which may be
+// after the consumer has it); of all, and of the slowest hundredth.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { encodeFact } from '../src/envelope/encode.ts'
@@ -37,9 +40,20 @@ const clients = [
 interface Figures {
   readonly p50: number
   readonly p99: number
+  /** Means of all and of the slowest hundredth, milliseconds. */
+  readonly stages: { readonly all: Stages; readonly slowest: Stages }
   /** Facts a second: less than asked for where COMMIT is too slow. */
   readonly emitted: number
   readonly load: string
+}
+
+interface Stages {
+  /** From COMMIT until the relay has received the fact. */
+  readonly toRelay: number
+  /** Until Kafka's acknowledgement has come. */
+  readonly toKafka: number
+  /** From COMMIT until the consumer has it. */
+  readonly total: number
 }
 
 const rates = options.rates.split(',').map(Number)
@@ -76,6 +90,25 @@ const table = rates.flatMap((rate) =>
   }),
 )
 console.table(table)
+console.log('Where the time goes, means in ms (medians of the rounds):')
+console.table(
+  rates.flatMap((rate) =>
+    clients.flatMap(({ name }) =>
+      (['all', 'slowest'] as const).map((which) => {
+        const of = (stage: keyof Stages) =>
+          median((results.get(`${name} ${rate}`) ?? []).map(({ stages }) => stages[which][stage])).toFixed(2)
+        return {
+          'facts/s': rate,
+          client: name,
+          of: which === 'all' ? 'all' : 'slowest 1 %',
+          'COMMIT to relay': of('toRelay'),
+          'relay to acknowledged': of('toKafka'),
+          'COMMIT to consumer': of('total'),
+        }
+      }),
+    ),
+  ),
+)
 writeJson(options.json, {
   command: commandLine('bench/latency.mts'),
   table,
@@ -106,7 +139,8 @@ async function measure(contestant: (typeof clients)[number], rate: number, id: s
   await once(relay.stdout, 'data')
   const facts = rate * Number(options.seconds)
   const committedMs = new Map<string, number>()
-  const latencies: number[] = []
+  /** In the partition's order: number of the fact, and when it was seen. */
+  const seenFacts: { readonly own: number; readonly atMs: number }[] = []
   const cluster = await connectCluster(kafka.bootstrap, [topic])
   const reader = new PartitionReader(cluster, topic, 0, false)
   const reading = (async () => {
@@ -114,21 +148,44 @@ async function measure(contestant: (typeof clients)[number], rate: number, id: s
       const messages = await reader.next(1_000)
       const nowMs = performance.now()
       seen += messages.length
-      for (const { key } of messages) {
-        const at = committedMs.get(String(key))
-        // The consumer may be faster than the answer to COMMIT.
-        if (Number(key) >= facts * WARM_UP_SHARE) latencies.push(at === undefined ? 0 : nowMs - at)
-      }
+      for (const { key } of messages) seenFacts.push({ own: Number(key), atMs: nowMs })
     }
   })()
   const emitted = await emit(id, rate, facts, committedMs)
   await reading
   await cluster.disconnect()
+  const said = text(relay.stdout)
   relay.stdin.end()
   await once(relay, 'exit')
-  latencies.sort((a, b) => a - b)
-  const at = (share: number) => latencies[Math.floor(latencies.length * share)] as number
-  return { p50: at(0.5), p99: at(0.99), emitted, load: before }
+  const relayed = JSON.parse(await said) as { received: number[]; acknowledged: number[] }
+  const all = seenFacts
+    .map(({ own, atMs }, index) => {
+      // The consumer, and the relay, may be faster than the answer to COMMIT.
+      const startMs = committedMs.get(String(own)) as number
+      const [received, acknowledged] = [relayed.received[index] as number, relayed.acknowledged[index] as number]
+      return {
+        own,
+        toRelay: received - performance.timeOrigin - startMs,
+        toKafka: acknowledged - received,
+        total: Math.max(0, atMs - startMs),
+      }
+    })
+    .filter(({ own }) => own >= facts * WARM_UP_SHARE)
+    .sort((a, b) => a.total - b.total)
+  const at = (share: number) => all[Math.floor(all.length * share)]?.total as number
+  const slowest = all.slice(Math.floor(all.length * 0.99))
+  return {
+    p50: at(0.5),
+    p99: at(0.99),
+    stages: { all: meanStages(all), slowest: meanStages(slowest) },
+    emitted,
+    load: before,
+  }
+}
+
+function meanStages(facts: readonly Stages[]): Stages {
+  const mean = (pick: keyof Stages) => facts.reduce((sum, fact) => sum + fact[pick], 0) / facts.length
+  return { toRelay: mean('toRelay'), toKafka: mean('toKafka'), total: mean('total') }
 }
 
 /** Open loop: a fact has its time, whether the one before is through or not. Returns the facts a second that were had. */
