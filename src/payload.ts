@@ -79,8 +79,13 @@ function notJson(payload: unknown): string | undefined {
 
 function isObjectOrArray(payload: unknown): boolean {
   if (typeof payload !== 'object' || payload === null) return false
-  const prototype: unknown = Object.getPrototypeOf(payload)
-  return prototype === Object.prototype || prototype === Array.prototype
+  try {
+    const prototype: unknown = Object.getPrototypeOf(payload)
+    return prototype === Object.prototype || prototype === Array.prototype
+  } catch {
+    // A proxy that tells nobody, or a revoked one: JSON.stringify decides.
+    return false
+  }
 }
 
 function whyNoJson(error: unknown): string {

@@ -59,33 +59,35 @@ export function encodeFactBuffer(fact: Fact): Buffer {
 }
 
 function write(fact: Fact): void {
-  const { payload, trace } = fact
   const maxBytes = maxEnvelopeBytes(fact)
+  // All of it before the first byte: a fact behind a proxy runs foreign code when it is read, which may encode another one.
+  const { id, aggregateType, aggregateId, eventType, payload, wireCreatedAt, metadata, trace } = fact
+  const { unknownFields, unknownTraceFields } = fact
   buffer = maxBytes > shared.length ? Buffer.allocUnsafeSlow(maxBytes) : shared
   position = 0
-  writeText(ID, fact.id)
-  writeText(AGGREGATE_TYPE, fact.aggregateType)
-  writeText(AGGREGATE_ID, fact.aggregateId)
-  writeText(EVENT_TYPE, fact.eventType)
+  writeText(ID, id)
+  writeText(AGGREGATE_TYPE, aggregateType)
+  writeText(AGGREGATE_ID, aggregateId)
+  writeText(EVENT_TYPE, eventType)
   if (payload.byteLength > 0) {
     buffer[position++] = PAYLOAD
     writeVarint(payload.byteLength)
     writeBytes(payload)
   }
-  if (fact.wireCreatedAt !== 0n) {
+  if (wireCreatedAt !== 0n) {
     buffer[position++] = CREATED_AT
-    writeVarint64(fact.wireCreatedAt)
+    writeVarint64(wireCreatedAt)
   }
-  writeMap(METADATA, fact.metadata)
+  writeMap(METADATA, metadata)
   if (trace !== undefined) {
     const start = begin(TRACE_INFO)
     writeText(TRACE_ID, trace.traceId)
     writeText(SPAN_ID, trace.spanId)
     writeMap(TRACE_METADATA, trace.metadata)
-    writeUnknown(fact.unknownTraceFields)
+    writeUnknown(unknownTraceFields)
     end(start)
   }
-  writeUnknown(fact.unknownFields)
+  writeUnknown(unknownFields)
 }
 
 function maxEnvelopeBytes(fact: Fact): number {

@@ -195,6 +195,20 @@ describe('emitWith', () => {
     expect(JSON.stringify(told)).not.toContain('total')
   })
 
+  it.each(['heard', 'not heard'])(
+    'makes an EmitError of what an executor throws before it has a promise; %s',
+    async (how) => {
+      if (how === 'not heard') unsubscribe('factlib:emit', listen)
+      const execute = () => {
+        throw new RangeError('secret')
+      }
+      const error = await emitWith({ execute }, input, { prefix: 'shop' }).catch((thrown: unknown) => thrown)
+      expect(error).toBeInstanceOf(EmitError)
+      expect((error as Error).message).not.toContain('secret')
+      expect((error as Error).cause).toBeInstanceOf(RangeError)
+    },
+  )
+
   it('makes an EmitError of the driver’s, with its SQLSTATE and without its message', async () => {
     const wrapped = new Error('Failed query: … params: shop,secret', {
       cause: Object.assign(new Error('secret'), { code: '25P02' }),
