@@ -1,25 +1,15 @@
 // What emitting a fact costs with Drizzle, against Drizzle's own insert into an outbox table; on both drivers.
 //   npx tsx bench/emit/drizzle.mts [--write]
 import { drizzle as drizzleNodePostgres, type NodePgDatabase } from 'drizzle-orm/node-postgres'
-import { customType, jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core'
 import { drizzle as drizzlePostgresJs } from 'drizzle-orm/postgres-js'
 import pg from 'pg'
 import postgres from 'postgres'
 import { createEmitter } from '../../adapters/drizzle/index.ts'
 import { benchEmit } from './harness.mts'
+import { plainOutbox } from './plain-outbox.mts'
 
 const TRANSACTIONS = 50
 const { emitFact } = createEmitter({ prefix: 'bench' })
-
-const bytea = customType<{ data: Uint8Array }>({ dataType: () => 'bytea' })
-const outbox = pgTable('plain_outbox', {
-  id: uuid().primaryKey(),
-  aggregateType: text('aggregate_type'),
-  aggregateId: text('aggregate_id'),
-  eventType: text('event_type'),
-  payload: bytea(),
-  metadata: jsonb(),
-})
 
 const drivers = {
   'node-postgres': (url: string) => {
@@ -43,7 +33,7 @@ for (const [driver, open] of Object.entries(drivers)) {
         await measure({
           name: `Drizzle 0.45.4, ${driver}`,
           emitOne: (fact) => emitFact(tx, fact),
-          insertOne: (row) => tx.insert(outbox).values(row),
+          insertOne: (row) => tx.insert(plainOutbox).values(row),
           emitTen: (facts) => emitFact(tx, facts),
         })
       })

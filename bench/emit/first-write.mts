@@ -1,122 +1,105 @@
-// A fact that is the first write of its transaction, against an INSERT that is; and with plain pg one fact, and ten in one
-// statement, against INSERTs. Medians, in turns.
+// A fact against the INSERT of what it holds into `plain_outbox`, with plain pg: after a row, and ten in one call; and as the
+// first write of its transaction, there with Drizzle, too. Medians, in turns. "light INSERT" is what a fact is not: five
+// columns of text, no metadata, no created-at.
 //   npx tsx bench/emit/first-write.mts
 import { randomUUID } from 'node:crypto'
 import { drizzle as drizzleNodePostgres, type NodePgDatabase } from 'drizzle-orm/node-postgres'
-import { pgTable, text, uuid } from 'drizzle-orm/pg-core'
 import { drizzle as drizzlePostgresJs } from 'drizzle-orm/postgres-js'
 import pg from 'pg'
 import postgres from 'postgres'
 import * as forDrizzle from '../../adapters/drizzle/index.ts'
 import * as forPg from '../../adapters/pg/index.ts'
-import type { FactInput } from '../../src/fact.ts'
-import { providePostgres } from '../../test/support/services/provide.ts'
+import { fact, inTurns, medianMicros, PAYLOAD, row, ten, timed, withDatabase } from './harness.mts'
+import { insertInto, plainOutbox } from './plain-outbox.mts'
 
-const ROUNDS = 600
-const PAYLOAD = { id: 7, status: 'paid', note: 'x'.repeat(250) }
-const outbox = pgTable('bench_outbox', {
-  id: uuid().primaryKey(),
-  aggregateType: text('aggregate_type'),
-  aggregateId: text('aggregate_id'),
-  eventType: text('event_type'),
-  payload: text(),
-})
-const fact = (): FactInput => ({
-  prefix: 'bench',
-  aggregateType: 'order',
-  aggregateId: randomUUID(),
-  eventType: 'order.paid',
-  payload: PAYLOAD,
-})
-const row = () => ({
-  id: randomUUID(),
-  aggregateType: 'order',
-  aggregateId: randomUUID(),
-  eventType: 'order.paid',
-  payload: JSON.stringify(PAYLOAD),
-})
+const ROUNDS = 1_000
+/** Facts and INSERTs before anything is measured: a service has compiled its code long ago. */
+const WARM_UP_ROUNDS = 3_000
+const { emitFact } = forPg.createEmitter({ prefix: 'bench' })
+const drizzleEmitter = forDrizzle.createEmitter({ prefix: 'bench' })
 
-type Times = Record<string, number[]>
+const LIGHT_TABLE =
+  'CREATE TABLE light_outbox (id uuid PRIMARY KEY, aggregate_type text, aggregate_id text, event_type text, payload text)'
+const LIGHT_INSERT =
+  'INSERT INTO light_outbox (id, aggregate_type, aggregate_id, event_type, payload) VALUES ($1, $2, $3, $4, $5)'
 
-async function timed(times: Times, name: string, run: () => Promise<unknown>): Promise<void> {
-  const startedMs = performance.now()
-  await run()
-  const list = times[name] ?? []
-  times[name] = list
-  list.push(performance.now() - startedMs)
+/** Two by two, because what runs more often than the other finds the processor's caches warmer. */
+interface Pair {
+  readonly title: string
+  readonly fact: () => Promise<unknown>
+  readonly insert: () => Promise<unknown>
 }
 
-function show(title: string, times: Times): void {
-  const medians = Object.entries(times).map(([name, list]) => {
-    const sorted = list.slice(list.length / 10).sort((a, b) => a - b)
-    return [name, sorted[sorted.length >> 1]! * 1000] as const
-  })
-  medians.sort(([name]) => (name.includes('fact') ? -1 : 1))
-  const against = medians.at(-1)![1]
-  for (const [name, micros] of medians)
-    console.log(`${title} | ${name} | ${micros.toFixed(0)} µs | ${(micros / against).toFixed(2)}`)
+/** Both as often as each other, in turns; a line of a table. */
+async function compare(
+  { title, fact, insert }: Pair,
+  rounds: number,
+  around: (run: () => Promise<unknown>) => Promise<unknown>,
+): Promise<void> {
+  const factMs: number[] = []
+  const insertMs: number[] = []
+  await inTurns(rounds, [() => around(() => timed(factMs, fact)), () => around(() => timed(insertMs, insert))])
+  const [factMicros, insertMicros] = [medianMicros(factMs), medianMicros(insertMs)]
+  console.log(`| ${title} | ${factMicros} µs | ${insertMicros} µs | ${(factMicros / insertMicros).toFixed(2)} |`)
 }
 
-const server = await providePostgres()
-const client = new pg.Client({ connectionString: server.url })
-await client.connect()
-await client.query(
-  'CREATE TABLE bench_outbox (id uuid PRIMARY KEY, aggregate_type text, aggregate_id text, event_type text, payload text)',
-)
-try {
-  const INSERT =
-    'INSERT INTO bench_outbox (id, aggregate_type, aggregate_id, event_type, payload) VALUES ($1, $2, $3, $4, $5)'
-  const insert = () => client.query(INSERT, Object.values(row()))
-  const one: Times = {}
-  const ten: Times = {}
-  const first: Times = {}
-  for (let round = 0; round < ROUNDS; round++) {
+console.log('| | a fact | INSERT | ratio |\n| --- | --- | --- | --- |')
+await withDatabase(async (url) => {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(LIGHT_TABLE)
+  const insert = () => insertInto(client, row())
+  const lightInsert = () =>
+    client.query(LIGHT_INSERT, [randomUUID(), 'order', randomUUID(), 'order.paid', JSON.stringify(PAYLOAD)])
+  const emit = () => emitFact(client, fact())
+
+  const afterRow = async (pair: Pair) => {
     await client.query('BEGIN')
-    await client.query('SELECT pg_current_xact_id()')
-    // In turns: the first statement of a transaction is slower than the next.
-    const steps = [
-      () => timed(one, 'one fact', () => forPg.emitFact(client, fact())),
-      () => timed(one, 'one INSERT', insert),
-    ]
-    for (const step of round % 2 === 0 ? steps : steps.reverse()) await step()
-    await timed(ten, 'ten facts, one call', () => forPg.emitFact(client, Array.from({ length: 10 }, fact)))
-    await timed(ten, 'ten INSERTs', async () => {
-      for (let i = 0; i < 10; i++) await insert()
-    })
+    await insert()
+    await compare(pair, ROUNDS, (run) => run())
     await client.query('COMMIT')
-    for (const [name, run] of [
-      ['first write: one fact', () => forPg.emitFact(client, fact())],
-      ['first write: one INSERT', insert],
-    ] as const) {
-      await client.query('BEGIN')
-      await timed(first, name, run)
-      await client.query('COMMIT')
-    }
   }
-  show('pg', one)
-  show('pg', ten)
-  show('pg', first)
+  const tenTimes = (run: () => Promise<unknown>) => async () => {
+    for (let i = 0; i < 10; i++) await run()
+  }
+  await client.query('BEGIN')
+  await inTurns(WARM_UP_ROUNDS, [emit, insert, lightInsert])
+  await client.query('COMMIT')
+  await afterRow({ title: 'pg, after the row', fact: emit, insert })
+  await afterRow({ title: 'pg, after the row; light INSERT', fact: emit, insert: lightInsert })
+  const emitTen = () => emitFact(client, ten())
+  await afterRow({ title: 'pg, ten in one call; ten INSERTs', fact: emitTen, insert: tenTimes(insert) })
+  await afterRow({ title: 'pg, ten in one call; ten light INSERTs', fact: emitTen, insert: tenTimes(lightInsert) })
 
-  const pool = new pg.Pool({ connectionString: server.url, max: 1 })
-  const sql = postgres(server.url, { max: 1 })
-  const databases = {
-    'Drizzle, node-postgres': drizzleNodePostgres(pool),
-    'Drizzle, postgres-js': drizzlePostgresJs(sql) as unknown as NodePgDatabase,
+  const inTransaction = async (run: () => Promise<unknown>) => {
+    await client.query('BEGIN')
+    await run()
+    await client.query('COMMIT')
   }
-  for (const [name, db] of Object.entries(databases)) {
-    const times: Times = {}
-    for (let round = 0; round < ROUNDS / 3; round++) {
-      await db.transaction((tx) => timed(times, 'first write: one fact', () => forDrizzle.emitFact(tx, fact())))
-      await db.transaction((tx) =>
-        timed(times, 'first write: one insert', async () => void (await tx.insert(outbox).values(row()))),
-      )
-    }
-    show(name, times)
-  }
+  await compare({ title: 'pg, first write', fact: emit, insert }, ROUNDS, inTransaction)
+  await compare({ title: 'pg, first write; light INSERT', fact: emit, insert: lightInsert }, ROUNDS, inTransaction)
+  await client.end()
+
+  const pool = new pg.Pool({ connectionString: url, max: 1 })
+  const sql = postgres(url, { max: 1 })
+  await firstWritesWithDrizzle('Drizzle, node-postgres', drizzleNodePostgres(pool))
+  // The methods used here are those of the other driver.
+  await firstWritesWithDrizzle('Drizzle, postgres-js', drizzlePostgresJs(sql) as unknown as NodePgDatabase)
   await pool.end()
   await sql.end()
-} finally {
-  await client.query('DROP TABLE bench_outbox')
-  await client.end()
-  await server.stop()
+})
+
+async function firstWritesWithDrizzle(name: string, db: NodePgDatabase): Promise<void> {
+  let tx: Parameters<Parameters<NodePgDatabase['transaction']>[0]>[0]
+  const pair = {
+    title: `${name}, first write`,
+    fact: () => drizzleEmitter.emitFact(tx, fact()),
+    insert: async () => void (await tx.insert(plainOutbox).values(row())),
+  }
+  await compare(pair, ROUNDS, (run) =>
+    db.transaction(async (opened) => {
+      tx = opened
+      await run()
+    }),
+  )
 }

@@ -37,6 +37,25 @@ export interface Figures {
 export async function benchEmit(
   work: (url: string, measure: (contestant: Contestant) => Promise<void>) => Promise<void>,
 ): Promise<void> {
+  await withDatabase(async (url) => {
+    const samples: Samples = { emitOne: [], insertOne: [], emitTen: [], tenCalls: [] }
+    let name = ''
+    await work(url, async (contestant) => {
+      name = contestant.name
+      await sample(contestant, samples)
+    })
+    await report({
+      name,
+      emitOneMicros: medianMicros(samples.emitOne),
+      insertOneMicros: medianMicros(samples.insertOne),
+      emitTenMicros: medianMicros(samples.emitTen),
+      tenCallsMicros: medianMicros(samples.tenCalls),
+    })
+  })
+}
+
+/** A database of its own with the tables of prisma/schema.sql, `plain_outbox` among them. */
+export async function withDatabase(work: (url: string) => Promise<void>): Promise<void> {
   const postgres = await providePostgres()
   const admin = new pg.Client({ connectionString: postgres.url })
   const database = `factlib_bench_${randomUUID().slice(0, 8)}`
@@ -49,24 +68,7 @@ export async function benchEmit(
     await client.connect()
     await client.query(await readFile(new URL('../../prisma/schema.sql', import.meta.url), 'utf8'))
     await client.end()
-    const samples: Samples = { emitOne: [], insertOne: [], emitTen: [], tenCalls: [] }
-    let name = ''
-    await work(url.href, async (contestant) => {
-      name = contestant.name
-      await sample(contestant, samples)
-    })
-    // The first tenth warms everything up.
-    const median = (times: readonly number[]) => {
-      const sorted = times.slice(Math.ceil(times.length / 10)).sort((a, b) => a - b)
-      return Math.round(sorted[Math.floor(sorted.length / 2)]! * 1000)
-    }
-    await report({
-      name,
-      emitOneMicros: median(samples.emitOne),
-      insertOneMicros: median(samples.insertOne),
-      emitTenMicros: median(samples.emitTen),
-      tenCallsMicros: median(samples.tenCalls),
-    })
+    await work(url.href)
   } finally {
     await admin.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`)
     await admin.end()
@@ -74,36 +76,51 @@ export async function benchEmit(
   }
 }
 
+/** Of times in milliseconds, without the first tenth, which warms everything up. */
+export function medianMicros(timesMs: readonly number[]): number {
+  const sorted = timesMs.slice(Math.ceil(timesMs.length / 10)).sort((a, b) => a - b)
+  return Math.round(sorted[Math.floor(sorted.length / 2)]! * 1000)
+}
+
 type Samples = Record<'emitOne' | 'insertOne' | 'emitTen' | 'tenCalls', number[]>
 
 const ROUNDS_IN_A_TRANSACTION = 20
 
-/** In turns, and in another order each time: what disturbs one disturbs the other. */
+/** Takes the time of `run`, in milliseconds, into a list. */
+export async function timed(intoMs: number[], run: () => Promise<unknown>): Promise<void> {
+  const startedMs = performance.now()
+  await run()
+  intoMs.push(performance.now() - startedMs)
+}
+
+/**
+ * Each pair in turns and by itself, each as often as the other, and in another order each time: what disturbs one disturbs
+ * the other. Not all four in one round: what runs ten times as often finds the processor's caches warm, which is worth a quarter.
+ */
 async function sample({ emitOne, insertOne, emitTen }: Contestant, samples: Samples): Promise<void> {
-  const timed = async (into: number[], run: () => Promise<unknown>) => {
-    const startedMs = performance.now()
-    await run()
-    into.push(performance.now() - startedMs)
-  }
-  for (let round = 0; round < ROUNDS_IN_A_TRANSACTION; round++) {
-    const steps = [
-      () => timed(samples.emitOne, () => emitOne(fact())),
-      () => timed(samples.insertOne, () => insertOne(row())),
-      () => timed(samples.emitTen, () => emitTen(ten())),
-      async () => {
-        const facts = ten()
-        await timed(samples.tenCalls, async () => {
-          for (const one of facts) await emitOne(one)
-        })
-      },
-    ]
-    for (const step of round % 2 === 0 ? steps : steps.reverse()) await step()
+  await inTurns(ROUNDS_IN_A_TRANSACTION, [
+    () => timed(samples.emitOne, () => emitOne(fact())),
+    () => timed(samples.insertOne, () => insertOne(row())),
+  ])
+  await inTurns(ROUNDS_IN_A_TRANSACTION, [
+    () => timed(samples.emitTen, () => emitTen(ten())),
+    () =>
+      timed(samples.tenCalls, async () => {
+        for (const one of ten()) await emitOne(one)
+      }),
+  ])
+}
+
+/** What comes first is slower than the next: the order changes with each round. */
+export async function inTurns(rounds: number, steps: readonly (() => Promise<unknown>)[]): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    for (const step of round % 2 === 0 ? steps : [...steps].reverse()) await step()
   }
 }
 
-const PAYLOAD = { id: 7, status: 'paid', note: 'x'.repeat(250) }
+export const PAYLOAD = { id: 7, status: 'paid', note: 'x'.repeat(250) }
 
-function fact(): FactInput {
+export function fact(): FactInput {
   return {
     aggregateType: 'order',
     aggregateId: randomUUID(),
@@ -113,11 +130,11 @@ function fact(): FactInput {
   }
 }
 
-function ten(): FactInput[] {
+export function ten(): FactInput[] {
   return Array.from({ length: 10 }, fact)
 }
 
-function row(): OutboxRow {
+export function row(): OutboxRow {
   const { aggregateType, aggregateId, eventType } = fact()
   const payload = new TextEncoder().encode(JSON.stringify(PAYLOAD))
   const metadata = { source: 'bench' }
