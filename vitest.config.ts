@@ -2,12 +2,17 @@ import { defineConfig } from 'vitest/config'
 
 // Four kinds of test, told apart by their names (CONTRIBUTING.md): pure, PostgreSQL, end to end, types.
 
-/** Minutes each: faults on each Kafka client, exactly once, set-ups broken for real, the operator's guide. `npm run test:extended`. */
+/**
+ * Minutes each: faults on each Kafka client and by chance, exactly once, set-ups broken for real, the operator's guide; and the
+ * tests' own Kafka brokers. `npm run test:extended`.
+ */
 const EXTENDED = [
   'test/relay/exactly-once.e2e.test.ts',
   'test/relay/kafka/*.e2e.test.ts',
   'test/relay/doctor/*.e2e.test.ts',
   'test/relay/operations/*.e2e.test.ts',
+  'test/chaos/random.e2e.test.ts',
+  'test/support/services/*.e2e.test.ts',
 ]
 export default defineConfig({
   test: {
@@ -55,6 +60,7 @@ export default defineConfig({
           // Faults on servers of their own, which mostly wait: two files at once. `npm run test:chaos`.
           name: 'chaos',
           include: ['test/chaos/**/*.e2e.test.ts'],
+          exclude: [...EXTENDED, '**/node_modules/**'],
           globalSetup: ['test/support/services/global-setup.ts'],
           testTimeout: 180_000,
           maxWorkers: 2,
