@@ -194,7 +194,7 @@ function checkTopic(topic: TopicFacts, names: KafkaNames, add: Add): undefined {
       before.count++
       return tell(...words)
     }
-  checkRights(topic, names, counted(problem))
+  checkRights(topic, names, counted(problem), counted(warning))
   checkReplicas(topic, counted(problem), counted(warning))
   checkSizes(topic, names, counted(problem), counted(warning))
   if (name === names.deadLetterTopic) checkDeadLetterTopic(topic, counted(warning))
@@ -204,7 +204,7 @@ function checkTopic(topic: TopicFacts, names: KafkaNames, add: Add): undefined {
 
 type Tell = (code: string, what: string, why: string, remedy: string) => undefined
 
-function checkRights({ name, operations }: TopicFacts, names: KafkaNames, problem: Tell): undefined {
+function checkRights({ name, operations }: TopicFacts, names: KafkaNames, problem: Tell, warning: Tell): undefined {
   if (operations === undefined) return
   if (!operations.includes('Write'))
     problem(
@@ -213,13 +213,16 @@ function checkRights({ name, operations }: TopicFacts, names: KafkaNames, proble
       'Its facts wait; other topics go on until the window is full.',
       acl(names, `--operation Write --topic ${name}`),
     )
-  if (name === names.deadLetterTopic && names.blocksKeys && !operations.includes('Read'))
-    problem(
-      'ACL_READ',
-      'may not be read by us',
-      'With DEAD_LETTER_KEYS=block-key the relay reads it at its start.',
-      acl(names, `--operation Read --topic ${name}`),
-    )
+  if (operations.includes('Read')) return
+  const isNeeded = name === names.deadLetterTopic && names.blocksKeys
+  ;(isNeeded ? problem : warning)(
+    'ACL_READ',
+    'may not be read by us',
+    isNeeded
+      ? 'With DEAD_LETTER_KEYS=block-key the relay reads it at its start.'
+      : 'After a fault the relay cannot look whether facts were written, and writes them again: consumers see some twice.',
+    acl(names, `--operation Read --topic ${name}`),
+  )
 }
 
 function checkReplicas(

@@ -141,6 +141,10 @@ describe('a Kafka that does not let us write', () => {
       expect.objectContaining({ code: 'IDEMPOTENT_WRITE', level: 'problem' }),
     )
     await allow(['Write'], topic)
+    expect((await examine(bench, login())).findings).toContainEqual(
+      expect.objectContaining({ code: 'ACL_READ', level: 'warning' }),
+    )
+    await allow(['Read'], topic)
     const { findings, exitCode } = await examine(bench, login())
     expect(findings.filter(({ level }) => level === 'problem')).toEqual([])
     expect(exitCode).toBe(1)

@@ -86,7 +86,7 @@ const TOPIC: TopicFacts = {
   replicas: 3,
   fewestInSync: 3,
   leaderless: 0,
-  operations: ['Write', 'Describe'],
+  operations: ['Write', 'Describe', 'Read'],
   config: new Map([
     ['max.message.bytes', '1048588'],
     ['min.insync.replicas', '2'],
@@ -213,7 +213,8 @@ describe('topics', () => {
     [{ leaderless: 1 }, 'problem TOPIC_LEADERLESS'],
     [{ fewestInSync: 1 }, 'problem NOT_IN_SYNC'],
     [{ config: new Map([['min.insync.replicas', '1']]) }, 'warning MIN_INSYNC_ONE'],
-    [{ operations: ['Describe'] }, 'problem ACL_WRITE'],
+    [{ operations: ['Describe', 'Read'] }, 'problem ACL_WRITE'],
+    [{ operations: ['Describe', 'Write'] }, 'warning ACL_READ'],
     [{ errorCode: 29 }, 'problem ACL_DESCRIBE'],
     [{ errorCode: 3 }, 'problem TOPIC_MISSING'],
     [{ errorCode: 56 }, 'problem TOPIC_ERROR'],
@@ -238,7 +239,7 @@ describe('topics', () => {
       ['retention.ms', '604800000'],
     ])
     const names = { deadLetterTopic: 'shop.order', blocksKeys: true }
-    expect(codes(topic({ config }, names))).toEqual([
+    expect(codes(topic({ config, operations: ['Write', 'Describe'] }, names))).toEqual([
       'problem ACL_READ',
       'warning DEAD_LETTERS_COMPACTED',
       'warning DEAD_LETTERS_EXPIRE',
