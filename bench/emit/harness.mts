@@ -172,7 +172,7 @@ async function report({ name, emitOneMicros, insertOneMicros, emitTenMicros, ten
     HEADING,
     '',
     "A fact against that ORM's own insert of the same fact into an outbox table, in the same transaction; ten facts in one",
-    'call against ten calls. Medians, measured in turns in one run: the ratios are what counts, not the microseconds.',
+    'call against ten calls. Medians, in turns and as often as each other, in one run: the ratios are what counts, not the microseconds.',
     '`npx tsx bench/emit/all.mts --write` writes them here; each script of `bench/emit` runs alone, too.',
     '',
     ...TABLE,
