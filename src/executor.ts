@@ -41,8 +41,10 @@ export interface GuardedTransaction {
 interface OwnerState {
   /** `pg_current_xact_id()` of the owner's transaction; undefined until its first fact, and for a connection. */
   id: string | undefined
-  /** The first fact, while it is on its way: the next ones wait, or they could overtake it between its two round trips. */
-  opening: Promise<void> | undefined
+  /** The first fact is on its way: the next ones wait, or they could overtake it between its two round trips. */
+  isOpening: boolean
+  /** Starts each that waits, in the order of their calls. */
+  readonly waiting: (() => void)[]
 }
 
 const owners = new WeakMap<object, OwnerState>()
@@ -68,31 +70,41 @@ export function guardedExecutor(transaction: GuardedTransaction): SqlExecutor {
   return { execute: (statement) => execute(transaction, statement) }
 }
 
-async function execute(transaction: GuardedTransaction, statement: Statement): Promise<void> {
+function execute(transaction: GuardedTransaction, statement: Statement): Promise<void> {
   const state = stateOf(transaction.owner)
-  while (state.id === undefined && state.opening !== undefined) await state.opening.catch(() => {})
+  if (!state.isOpening) return start(transaction, statement, state)
+  return new Promise((resolve, reject) => {
+    state.waiting.push(() => void start(transaction, statement, state).then(resolve, reject))
+  })
+}
+
+/** Has sent its statement when it returns; only its promise is for later. */
+async function start(transaction: GuardedTransaction, statement: Statement, state: OwnerState): Promise<void> {
   if (state.id !== undefined) {
     const { written } = outcomeOf(await transaction.query(guardedStatement(statement, state.id)))
     if (!written) throw new NotInTransactionError(transaction.refusal)
     return
   }
-  state.opening = open(transaction, statement, state)
+  state.isOpening = true
   try {
-    await state.opening
+    state.id = await open(transaction, statement)
   } finally {
-    state.opening = undefined
+    state.isOpening = false
+    // At once, not by a promise: whoever calls between its settling and their start would overtake those that wait.
+    while (!state.isOpening && state.waiting.length > 0) state.waiting.shift()!()
   }
 }
 
 function stateOf(owner: object): OwnerState {
   const known = owners.get(owner)
   if (known !== undefined) return known
-  const state: OwnerState = { id: undefined, opening: undefined }
+  const state: OwnerState = { id: undefined, isOpening: false, waiting: [] }
   owners.set(owner, state)
   return state
 }
 
-async function open(transaction: GuardedTransaction, statement: Statement, state: OwnerState): Promise<void> {
+/** Resolves to the transaction's id, if the owner is of one. */
+async function open(transaction: GuardedTransaction, statement: Statement): Promise<string | undefined> {
   const { ownerIsTransaction } = transaction
   const outcome = outcomeOf(await transaction.query(guardedStatement(statement, '', ownerIsTransaction)))
   // Inside a transaction the id that it got is still there the second time; in autocommit it went with the first statement.
@@ -100,7 +112,7 @@ async function open(transaction: GuardedTransaction, statement: Statement, state
     ? outcome
     : outcomeOf(await transaction.query(guardedStatement(statement, outcome.transactionId)))
   if (!written) throw new NotInTransactionError(transaction.refusal)
-  if (ownerIsTransaction && outcome.transactionId !== undefined) state.id = outcome.transactionId
+  return ownerIsTransaction ? outcome.transactionId : undefined
 }
 
 function outcomeOf([row]: readonly SqlRow[]): Outcome {
