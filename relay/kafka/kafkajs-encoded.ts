@@ -30,6 +30,9 @@ const UNWRITABLE: Buffer = Object.assign(Buffer.alloc(5), {
 /** Of a timestamp: kafkajs sorts them as texts. */
 const TIMESTAMP_DIGITS = 16
 
+/** So many stay for later batches. While brokers refuse, each batch that is tried again has one, and lanes may be thousands. */
+const WRITERS_KEPT = 8
+
 /** Not from 1: another copy of this module may give numbers to the same kafkajs. */
 let lastNumber = randomInt(2 ** 40)
 
@@ -121,7 +124,7 @@ export class EncodedBatch {
       throw error
     } finally {
       this.close()
-      if (this.#writer) {
+      if (this.#writer && this.#writers.length < WRITERS_KEPT) {
         this.#writer.reset()
         this.#writers.push(this.#writer)
       }
