@@ -127,6 +127,7 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     partition: number,
     records: readonly SinkRecord[],
     mayLeave: () => boolean,
+    isGivenUp: () => boolean,
   ): Promise<true> {
     const current = producer ?? (await connected())
     const { cluster } = current
@@ -137,6 +138,8 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       const found = await isInLog({ topic, partition, logger }, async () =>
         findInLog(await openPartitionLog({ cluster, topic, partition }), batch),
       )
+      // Whoever asked has gone, and looks again with the next producer.
+      if (isGivenUp()) throw new SinkError('retry', 'SEND_TIMEOUT', `${doing}: it was given up`)
       log.inDoubt = false
       log.triedMs = undefined
       if (found) return true
@@ -176,7 +179,8 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       // A leader that is moving answers so, too: whether the topic exists is for its metadata to say, at the next try.
       throw fault.kind === 'topicMissing' ? new SinkError('retry', fault.type, fault.message, { cause: fault }) : fault
     }
-    if (current !== producer) return true
+    // Given up, the batch comes again with the next producer: its fate is looked up there.
+    if (current !== producer || isGivenUp()) return true
     log.triedMs = undefined
     log.sequence = sequenceAfter(log.sequence, records.length)
     if (result.baseOffset >= 0n) log.end = result.baseOffset + BigInt(records.length)
@@ -239,8 +243,11 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     async send(topic, partition, records, mayLeave = () => true) {
       if (records.length === 0) return
       let done: true | undefined
+      let givenUp = false
       try {
-        done = await watchdog.within(produce(topic, partition, records, mayLeave))
+        const leaves = () => !givenUp && mayLeave()
+        done = await watchdog.within(produce(topic, partition, records, leaves, () => givenUp))
+        givenUp = !done
       } catch (error) {
         throw toSinkError(error, `cannot produce to ${topic}/${partition}`)
       }

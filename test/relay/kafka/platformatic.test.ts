@@ -7,17 +7,18 @@ import { type Callback, memorySend, memoryWriter } from './memory-library.ts'
 // What no broker can be brought to do at will: the library's protocol layer with one broker of one partition in memory, which knows
 // sequences as a real one does and answers as the test says.
 
-/** `lost`: written, and nothing is answered. A number: that error code, and nothing is written. */
-type Answer = 'ok' | 'lost' | number
+/** `lost`: written, and nothing is answered. `late`: written, and answered when the test says so. A number: that error code, and nothing is written. */
+type Answer = 'ok' | 'lost' | 'late' | number
 
 const MESSAGE_TOO_LARGE = 10
 
-function createBench() {
+function createBench(sendWatchdogMs = 120_000) {
   const log: string[] = []
   /** Producer → first sequence and count of its last batches. */
   const known = new Map<bigint, { first: number; count: number }[]>()
   const answers: Answer[] = []
   const requests: { producer: bigint; first: number }[] = []
+  const late: (() => void)[] = []
   let sent: readonly SinkRecord[] = []
   let producers = 0n
   const api = (answer: (...args: never[]) => unknown) => ({
@@ -41,8 +42,14 @@ function createBench() {
         known.set(producer, [...before, { first, count }].slice(-5))
       }
       if (answer === 'lost') return done(new Error('Connection closed'))
-      const result = { index: 0, errorCode: answer === 'ok' ? 0 : answer, baseOffset: BigInt(log.length - count) }
-      done(null, { responses: [{ name: 't', partitionResponses: [result] }] })
+      const result = {
+        index: 0,
+        errorCode: typeof answer === 'number' ? answer : 0,
+        baseOffset: BigInt(log.length - count),
+      }
+      const reply = () => done(null, { responses: [{ name: 't', partitionResponses: [result] }] })
+      if (answer === 'late') late.push(reply)
+      else reply()
     }),
   }
   class ConnectionPool {
@@ -113,10 +120,11 @@ function createBench() {
     produceV11: { api: { key: 0, version: 11 }, parseResponse: undefined },
   }
   const target = { clientId: 'x', brokers: ['b:1'], tls: false, compression: 'none' } as const
-  const sink = createPlatformaticSink({ library: library as never, target, logger: silentLogger })
+  const sink = createPlatformaticSink({ library: library as never, target, logger: silentLogger, sendWatchdogMs })
   return {
     log,
     requests,
+    late,
     /** Resolves to `ok`, or to the kind of the fault. */
     send(value: string, ...next: Answer[]): Promise<string> {
       answers.push(...next)
@@ -170,4 +178,14 @@ it('a batch that may not leave any more when its turn comes is not written, and 
   expect(await send('c')).toBe('ok')
   expect(log).toEqual(['a', 'c'])
   expect(requests.map(({ first }) => first)).toEqual([0, 1, 1])
+})
+
+it('an answer that comes after a send was given up, and before its producer is, settles nothing: the batch is looked for', async () => {
+  const { send, renew, log, late } = createBench(20)
+  expect(await send('a', 'late')).toBe('renew')
+  late[0]!()
+  await new Promise((resolve) => setImmediate(resolve))
+  await renew()
+  expect(await send('a')).toBe('ok')
+  expect(log).toEqual(['a'])
 })
