@@ -120,9 +120,10 @@ export class Lane {
     this.#running = true
     while (this.#goesOn && this.#queue.length > 0) {
       this.#sendingSinceMs = this.#deps.clock.nowMs()
-      if (this.#deps.whenReady) await this.#deps.whenReady()
       const writable = this.#deps.whenWritable?.(this.#topic, this.#partition)
       if (writable) await writable
+      // Last: the slot may come back while a lane waits for room, and more keys may be blocked by then.
+      if (this.#deps.whenReady) await this.#deps.whenReady()
       const batch = this.#goesOn ? this.#take() : []
       if (batch.length === 0) continue
       this.#batch = batch

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { DEAD_LETTER_HEADERS } from '../../relay/dead-letter.ts'
+import { createDeferred } from '../../relay/deferred.ts'
 import { createBench, deadLetter, STREAM } from './delivery-bench.ts'
 import { entry, settled } from './entries.ts'
 
@@ -25,6 +26,24 @@ it('reads the blocked keys again when a stream starts: the relay that had the sl
   await push(entry('k'))
   await read()
   expect(sent()).toEqual(['shop.thing: k', 'dead: k'])
+})
+
+it('reads them again also while a lane waits for room: what came then is not sent before', async () => {
+  const { sink, delivery, push, sent, store, read } = createBench({})
+  delivery.started(STREAM)
+  await read()
+  const room = createDeferred<void>()
+  Object.assign(sink, { whenWritable: () => room.promise })
+  await push(entry('blocked'))
+  delivery.dropUnsent()
+  store(deadLetter('blocked', 'a'))
+  delivery.started(STREAM)
+  await push(entry('blocked'))
+  room.resolve()
+  await settled()
+  expect(sent()).toEqual([])
+  await read()
+  expect(sent()).toEqual(['dead: blocked'])
 })
 
 it('opens a key again when its dead letters were resolved, and reads nothing where keys go on', async () => {
