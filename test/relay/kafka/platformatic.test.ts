@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { createDeferred } from '../../../relay/deferred.ts'
 import { createPlatformaticSink } from '../../../relay/kafka/platformatic.ts'
 import { silentLogger } from '../../../relay/observer.ts'
 import type { SinkError, SinkRecord } from '../../../relay/sink/sink.ts'
@@ -19,11 +20,17 @@ function createBench(sendWatchdogMs = 120_000) {
   const answers: Answer[] = []
   const requests: { producer: bigint; first: number }[] = []
   const late: (() => void)[] = []
+  let batches = 0
   let sent: readonly SinkRecord[] = []
   let producers = 0n
+  /** Until then nothing but Produce requests is answered; undefined: at once. */
+  let held: Promise<void> | undefined
   const api = (answer: (...args: never[]) => unknown) => ({
-    api: (_connection: unknown, ...args: unknown[]) =>
-      (args.at(-1) as Callback)(null, answer(...(args.slice(0, -1) as never[]))),
+    api: (_connection: unknown, ...args: unknown[]) => {
+      const reply = () => (args.at(-1) as Callback)(null, answer(...(args.slice(0, -1) as never[])))
+      if (held) void held.then(reply)
+      else reply()
+    },
     parseResponse: undefined,
   })
   const connection = {
@@ -34,6 +41,7 @@ function createBench(sendWatchdogMs = 120_000) {
       const batch = pieces[1] as Buffer
       const [producer, first, count] = [batch.readBigInt64BE(43), batch.readInt32BE(53), batch.readInt32BE(57)]
       requests.push({ producer, first })
+      batches += pieces.filter((_, index) => index % 2 === 1).length
       const answer = answers.shift() ?? 'ok'
       const before = known.get(producer) ?? []
       const isRepetition = before.some((one) => one.first === first && one.count === count)
@@ -141,6 +149,16 @@ function createBench(sendWatchdogMs = 120_000) {
         ({ type }: SinkError) => type,
       ),
     renew: () => sink.renew(),
+    batchCount: () => batches,
+    /** Returns what ends it. */
+    hold() {
+      const { promise, resolve } = createDeferred<void>()
+      held = promise
+      return () => {
+        held = undefined
+        resolve()
+      }
+    },
   }
 }
 
@@ -188,4 +206,28 @@ it('an answer that comes after a send was given up, and before its producer is, 
   await renew()
   expect(await send('a')).toBe('ok')
   expect(log).toEqual(['a'])
+})
+
+it('a look into the log that ends after its send was given up settles nothing, either', async () => {
+  const { send, renew, log, hold } = createBench(20)
+  expect(await send('a', 'lost')).toBe('retry')
+  await renew()
+  const release = hold()
+  expect(await send('a')).toBe('renew')
+  release()
+  await new Promise((resolve) => setImmediate(resolve))
+  await renew()
+  expect(await send('a')).toBe('ok')
+  expect(log).toEqual(['a'])
+})
+
+it('a send that was given up before there was a producer does not write beside the next one', async () => {
+  const { send, renew, batchCount, hold } = createBench(20)
+  const release = hold()
+  expect(await send('a')).toBe('renew')
+  const renewed = renew()
+  release()
+  await renewed
+  expect(await send('a')).toBe('ok')
+  expect(batchCount()).toBe(1)
 })
