@@ -37,6 +37,8 @@ export const EXIT = {
   malformedFact: 13,
   /** The stream contradicts what PostgreSQL promises, or a defect of the relay. */
   violation: 14,
+  /** A port is taken, perhaps by a relay that is about to end: a new start may find it free. */
+  portInUse: 75,
   internal: 70,
 } as const
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * The command `factlib-relay`. Exit codes: 0 done or stopped on request, 1 a command could not do it (cli-error.ts), 2 a
- * setting is wrong (nothing was touched), 70 a defect; those of a relay that cannot go on are in policy.ts.
+ * setting is wrong (nothing was touched), 70 a defect, 75 a port is taken; those of a relay that cannot go on are in policy.ts.
  */
 import { CommanderError } from 'commander'
 import { isFactlibError } from '../../src/errors.ts'

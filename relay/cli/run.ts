@@ -3,13 +3,14 @@ import { constants } from 'node:os'
 import { isFactlibError } from '../../src/errors.ts'
 import type { RelayConfiguration } from '../config/settings.ts'
 import type { ConsoleSettings, RelayConsole } from '../console/console.ts'
-import { startHttp } from '../ops/http.ts'
+import { isPortInUse, startHttp } from '../ops/http.ts'
 import { createLogger } from '../ops/logger.ts'
 import { createRelayMetrics } from '../ops/metrics.ts'
 import { packageVersion } from '../package-version.ts'
 import { EXIT } from '../policy.ts'
 import { createRelayFromSettings } from '../relay.ts'
 import type { Relay, RelayLogger } from '../types.ts'
+import { CliError } from './cli-error.ts'
 import { createLiveView } from './live-view.ts'
 import { limitYoungGeneration } from './young-generation.ts'
 
@@ -24,8 +25,8 @@ export interface RunOptions {
 /**
  * Runs the relay; resolves to the exit code.
  *
- * @throws ConfigurationError when a port is taken, or this Node.js cannot run what the settings ask for; the relay was not
- * started then.
+ * @throws CliError when a port is taken; ConfigurationError when one cannot be had at all, or this Node.js cannot run what the
+ * settings ask for. The relay was not started then.
  */
 export async function run(configuration: RelayConfiguration, options: RunOptions = {}): Promise<number> {
   const { settings, routes, http: ports, nameOf } = configuration
@@ -42,17 +43,21 @@ export async function run(configuration: RelayConfiguration, options: RunOptions
   let relay: Relay | undefined
   // Before the relay: a port that is taken ends the process while nothing else is open.
   limitYoungGeneration()
-  await using http = await startHttp({
-    ...ports,
-    health: () => relay?.health() ?? { ok: false, reason: 'starting' },
-    readiness: () => relay?.readiness() ?? { ok: false, reason: 'starting' },
-    liveness: () => relay?.liveness() ?? { ok: true },
-    metrics: () => metrics.text(),
-    metricsContentType: metrics.contentType,
-    names: { host: nameOf('httpHost'), healthPort: nameOf('healthPort'), metricsPort: nameOf('metricsPort') },
-  })
+  await using http = await orPortInUse(
+    startHttp({
+      ...ports,
+      health: () => relay?.health() ?? { ok: false, reason: 'starting' },
+      readiness: () => relay?.readiness() ?? { ok: false, reason: 'starting' },
+      liveness: () => relay?.liveness() ?? { ok: true },
+      metrics: () => metrics.text(),
+      metricsContentType: metrics.contentType,
+      names: { host: nameOf('httpHost'), healthPort: nameOf('healthPort'), metricsPort: nameOf('metricsPort') },
+    }),
+  )
   const shown =
-    configuration.console === undefined ? undefined : await openConsole(configuration, configuration.console)
+    configuration.console === undefined
+      ? undefined
+      : await orPortInUse(openConsole(configuration, configuration.console))
   const heard = shown === undefined ? metrics.observer : shown.observe(metrics.observer)
   const observer = live === undefined ? heard : live.observe(heard)
   const tracer = configuration.sentry ? await (await import('./sentry.ts')).loadSentryTracer(process.env) : undefined
@@ -114,6 +119,16 @@ export async function run(configuration: RelayConfiguration, options: RunOptions
   if (error !== undefined && error !== outcome.error) logger.error({ error, exitCode }, reason)
   await shown?.close({ exitCode, reason: error === undefined ? null : reason })
   return exitCode
+}
+
+/** A port that is taken is no wrong setting as such: its exit code is one after which a supervisor starts again. */
+async function orPortInUse<T>(listening: Promise<T>): Promise<T> {
+  try {
+    return await listening
+  } catch (error) {
+    if (!isPortInUse(error)) throw error
+    throw new CliError(error.problems.join('\n'), { exitCode: EXIT.portInUse, cause: error })
+  }
 }
 
 /** Loaded only when it is on: off, it costs nothing. */

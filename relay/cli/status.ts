@@ -49,14 +49,33 @@ export async function status(
   return exitCode
 }
 
+/** So far an idle relay may stay behind the end of the WAL. */
+const USUAL_LAG_BYTES = 65_536
+
 /**
  * While a relay reads, PostgreSQL knows only what its last confirmation took, and keeps saying so while nothing more is
- * confirmed: shown as an age, `0.0 s` would stand beside a fact that waits for an hour.
+ * confirmed: shown as an age, `0.0 s` would stand beside a fact that waits for an hour. Whether the WAL in between holds
+ * a fact only the relay knows.
  */
-function lagInWords({ lagSeconds, holder, confirmedLagBytes }: SlotStatus): string {
+export function lagInWords(
+  status: Pick<SlotStatus, 'lagSeconds' | 'holder' | 'confirmedLagBytes' | 'confirmedBytesPerSecond'>,
+): string {
+  const { lagSeconds, holder, confirmedLagBytes, confirmedBytesPerSecond } = status
   if (confirmedLagBytes === 0) return ''
-  if (lagSeconds === null) return holder ? '' : ', age not known'
-  return holder ? `; the last confirmation took ${formatSeconds(lagSeconds)}` : `, ${formatSeconds(lagSeconds)}`
+  if (!holder) return lagSeconds === null ? ', age not known' : `, ${formatSeconds(lagSeconds)}`
+  if (confirmedLagBytes <= USUAL_LAG_BYTES)
+    return ' (up to 64 KiB is usual; /readyz of the relay says whether facts wait)'
+  if (confirmedBytesPerSecond === 0)
+    return '; nothing was confirmed between the two looks: /readyz of the relay says what waits'
+  return lagSeconds === null ? '' : `; the last confirmation took ${formatSeconds(lagSeconds)}`
+}
+
+/** PostgreSQL gives no budget without a limit, nor of a slot that is lost already. */
+export function budgetInWords(status: Pick<SlotStatus, 'budgetLeftBytes' | 'budgetLeftSeconds' | 'walStatus'>): string {
+  const { budgetLeftBytes, budgetLeftSeconds, walStatus } = status
+  if (budgetLeftBytes === null) return walStatus === 'lost' ? 'none: the slot is lost' : 'unlimited'
+  const lasts = budgetLeftSeconds === null ? '' : `, ${formatSeconds(budgetLeftSeconds)} at the present rate`
+  return `${formatBytes(Math.max(0, budgetLeftBytes))} left until PostgreSQL gives up the slot${lasts}`
 }
 
 function printSlot(status: SlotStatus, { write, paint }: Terminal): void {
@@ -75,11 +94,7 @@ function printSlot(status: SlotStatus, { write, paint }: Terminal): void {
   )
   line('lag', `${formatBytes(status.confirmedLagBytes)} of WAL not confirmed${lagInWords(status)}`)
   line('kept', `${formatBytes(status.restartLagBytes)} of WAL on disk for it`)
-  if (status.budgetLeftBytes !== null)
-    line(
-      'budget',
-      `${formatBytes(Math.max(0, status.budgetLeftBytes))} left until PostgreSQL gives up the slot${status.budgetLeftSeconds === null ? '' : `, ${formatSeconds(status.budgetLeftSeconds)} at the present rate`}`,
-    )
+  line('budget', budgetInWords(status))
   line(
     'rate',
     `${formatBytes(status.walBytesPerSecond)}/s written, ${formatBytes(status.confirmedBytesPerSecond)}/s confirmed`,

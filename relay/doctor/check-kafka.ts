@@ -38,7 +38,7 @@ export function checkKafka(facts: KafkaFacts, names: KafkaNames): Finding[] {
     const topics: Add = (finding) => {
       findings.push({ area: 'topics', ...finding })
     }
-    for (const topic of facts.topics) checkTopic(topic, names, topics)
+    for (const topic of facts.topics) checkTopic(topic, facts.advertised.length, names, topics)
     if (facts.topics.length === 0)
       topics({
         code: 'TOPICS_UNKNOWN',
@@ -153,7 +153,7 @@ function checkBroker(broker: ReadonlyMap<string, string> | undefined, add: Add):
     })
 }
 
-function checkTopic(topic: TopicFacts, names: KafkaNames, add: Add): undefined {
+function checkTopic(topic: TopicFacts, brokers: number, names: KafkaNames, add: Add): undefined {
   const { name, because } = topic
   const problem = (code: string, what: string, why: string, remedy: string) =>
     add({ code, level: 'problem', what: `topic "${name}" (${because}) ${what}`, why, remedy })
@@ -176,9 +176,14 @@ function checkTopic(topic: TopicFacts, names: KafkaNames, add: Add): undefined {
         'TOPIC_MISSING',
         'does not exist',
         'The relay creates it (KAFKA_CREATE_TOPICS) if it has the right to (Create).',
-        createTopic(name),
+        createTopic(name, brokers),
       )
-    return problem('TOPIC_MISSING', 'does not exist', held, `${createTopic(name)}; or KAFKA_CREATE_TOPICS=true`)
+    return problem(
+      'TOPIC_MISSING',
+      'does not exist',
+      held,
+      `${createTopic(name, brokers)}; or KAFKA_CREATE_TOPICS=true`,
+    )
   }
   if (topic.errorCode !== 0)
     return problem(
@@ -322,6 +327,9 @@ function acl({ target }: KafkaNames, what: string): string {
   return `kafka-acls.sh --bootstrap-server <broker> --add --allow-principal 'User:${principal}' ${what}`
 }
 
-function createTopic(name: string): string {
-  return `kafka-topics.sh --bootstrap-server <broker> --create --topic ${name} --partitions 6 --replication-factor 3 --config min.insync.replicas=2`
+/** Kafka refuses a topic of more replicas than there are brokers. */
+function createTopic(name: string, brokers: number): string {
+  const replicas = Math.max(1, Math.min(3, brokers))
+  const minInSync = replicas > 1 ? ` --config min.insync.replicas=${replicas - 1}` : ''
+  return `kafka-topics.sh --bootstrap-server <broker> --create --topic ${name} --partitions 6 --replication-factor ${replicas}${minInSync}`
 }

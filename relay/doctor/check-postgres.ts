@@ -32,7 +32,7 @@ function connectFinding({ code, message }: Failed, names: DoctorNames): Omit<Fin
     return finding(
       'POSTGRES_PASSWORD',
       `PostgreSQL refuses the password of role "${role}": ${message}`,
-      `Mend the password in MASTER_DATABASE_URL (percent-encode special characters), or set it: psql -c '\\password ${role}'`,
+      `Mend the password in MASTER_DATABASE_URL (percent-encode special characters), or set it: psql -c '\\password ${role}'; or the role does not exist yet: ADMIN_DATABASE_URL=… factlib-relay setup makes it`,
     )
   if (code.startsWith('28'))
     return finding(

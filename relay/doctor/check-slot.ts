@@ -26,6 +26,13 @@ export function checkSlot(facts: PostgresFacts, names: DoctorNames): Finding[] {
             what: `replication slot "${names.slot}" is read by pid ${slot.activePid}${slot.holder === null ? '' : ` (${slot.holder})`}`,
           },
     )
+    // PostgreSQL lets one reader at a time look into a slot.
+    if (slot.activePid !== null)
+      add({
+        code: 'SLOT_NOT_LOOKED_INTO',
+        level: 'unknown',
+        what: 'a relay reads the slot, so the facts that wait in it were not looked at: ask /readyz of the relay',
+      })
     checkSlotState(facts, names, add)
   }
   checkMemory(facts, names, add)

@@ -59,7 +59,7 @@ const PROMETHEUS_TEXT = 'text/plain; version=0.0.4; charset=utf-8'
  * const http = await startHttp({ host: undefined, healthPort: 3001, metricsPort: 2112, health: () => relay.health(), metrics })
  * await http.close()
  * ```
- * @throws ConfigurationError when a port cannot be listened on, by the name of its setting; nothing is left open then.
+ * @throws ConfigurationError when ports cannot be listened on, each by the name of its setting; nothing is left open then.
  */
 export async function startHttp(options: HttpOptions): Promise<HttpFace> {
   const names = options.names ?? NAMES
@@ -76,22 +76,16 @@ export async function startHttp(options: HttpOptions): Promise<HttpFace> {
     }),
   }
   const shared = options.healthPort === options.metricsPort
-  const health = await listen(
-    shared ? { ...healthPaths, ...metricsPaths } : healthPaths,
-    options.host,
-    options.healthPort,
-    names.healthPort,
-    names.host,
-  )
-  let metrics = health
-  if (!shared) {
-    try {
-      metrics = await listen(metricsPaths, options.host, options.metricsPort, names.metricsPort, names.host)
-    } catch (error) {
-      await closeNow(health)
-      throw error
-    }
-  }
+  const [health, metrics] = await listenOnAll([
+    listen(
+      shared ? { ...healthPaths, ...metricsPaths } : healthPaths,
+      options.host,
+      options.healthPort,
+      names.healthPort,
+      names.host,
+    ),
+    ...(shared ? [] : [listen(metricsPaths, options.host, options.metricsPort, names.metricsPort, names.host)]),
+  ])
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= Promise.all([...new Set([health, metrics])].map(closeNow)).then(() => undefined)
@@ -144,6 +138,24 @@ async function answer(
   response.end(request.method === 'HEAD' ? undefined : body)
 }
 
+/** Both servers, or the only one twice. Of ports that cannot be had all are named, and the others are closed again. */
+async function listenOnAll(listening: readonly Promise<Server>[]): Promise<readonly [Server, Server]> {
+  const tried = await Promise.allSettled(listening)
+  const open = tried.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  const errors = tried.flatMap((one) => (one.status === 'rejected' ? [one.reason as ConfigurationError] : []))
+  if (errors.length === 0) return [open[0] as Server, open.at(-1) as Server]
+  await Promise.all(open.map(closeNow))
+  const problems = new Set(errors.flatMap((error) => error.problems))
+  // What waiting does not mend is the cause, if there is such a one.
+  const worst = errors.find((error) => !isPortInUse(error)) ?? errors[0]
+  throw new ConfigurationError([...problems], { cause: worst?.cause })
+}
+
+/** Whether it says only that ports are taken, which may pass. */
+export function isPortInUse(error: unknown): error is ConfigurationError {
+  return error instanceof ConfigurationError && (error.cause as { code?: unknown } | undefined)?.code === 'EADDRINUSE'
+}
+
 async function listen(
   paths: Readonly<Record<string, Handler>>,
   host: string | undefined,
@@ -182,7 +194,7 @@ function listenError(
   port: number,
   portName: string,
   hostName: string,
-): Error {
+): ConfigurationError {
   const cause = { cause: error }
   switch (error.code) {
     case 'EADDRINUSE':

@@ -83,6 +83,7 @@ describe('policy', () => {
       slotUnusable: 11,
       serverUnfit: 12,
       malformedFact: 13,
+      portInUse: 75,
     })
     expect(new Set(Object.values(EXIT)).size).toBe(Object.keys(EXIT).length)
   })

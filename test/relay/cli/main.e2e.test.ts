@@ -227,12 +227,14 @@ describe('run', () => {
     expect(stdout).toContain('second signal')
   })
 
-  test('a port in use ends it with 2 and the name of the setting, before the relay connects', {
+  test('ports in use end it with 75, so that it is started again, and with the names of the settings, before the relay connects', {
     timeout: SLOW,
   }, async () => {
     const { database, kafka, env } = await settings()
-    const { code, stderr } = await start([], { ...env, METRICS_PORT: String(kafka.port) }).ended
-    expect(code).toBe(2)
+    const taken = { WAL_HEALTH_PORT: String(database.port), METRICS_PORT: String(kafka.port) }
+    const { code, stderr } = await start([], { ...env, ...taken }).ended
+    expect(code).toBe(75)
+    expect(stderr).toContain(`WAL_HEALTH_PORT: port ${database.port} is in use`)
     expect(stderr).toContain(`METRICS_PORT: port ${kafka.port} is in use`)
     expect(stderr).not.toMatch(/^\s+at /m)
     expect(database.connections() + kafka.connections()).toBe(0)

@@ -13,7 +13,7 @@ function codesInSources(): Set<string> {
     .filter((name) => name.startsWith('check-'))
     .map((name) => readFileSync(new URL(name, folder), 'utf8'))
     .join('\n')
-  const told = sources.matchAll(/(?:code: |(?:problem|warning|unfit|finding)\(\s*)'([A-Z_]+)'|^ {2}([A-Z_]+): \[/gm)
+  const told = sources.matchAll(/(?:code: |(?:problem|warning|unfit|finding)\)?\(\s*)'([A-Z_]+)'|^ {2}([A-Z_]+): \[/gm)
   return new Set([...told].map(([, code, key]) => (code ?? key) as string))
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { collectDeadLetters, type DeadLetterRecord } from '../../../relay/cli/dead-letter-book.ts'
 import { backlogLine, humanLog, liveLine } from '../../../relay/cli/live-line.ts'
 import { showPayload } from '../../../relay/cli/payload.ts'
+import { budgetInWords, lagInWords } from '../../../relay/cli/status.ts'
 import { createTerminal, formatBytes, formatSeconds, jsonLine, printable } from '../../../relay/cli/terminal.ts'
 import { scramVerifier } from '../../../relay/setup/scram.ts'
 import { encodeFact } from '../../../src/envelope/encode.ts'
@@ -54,6 +55,44 @@ describe('a terminal', () => {
     expect(printable('a\u001b[2J\u202eb')).toBe('a\\u001b[2J\\u202eb')
     expect(printable('x'.repeat(300)).length).toBe(201)
     expect(jsonLine({ offset: 9_007_199_254_740_993n })).toBe('{"offset":"9007199254740993"}\n')
+  })
+})
+
+describe('the lag and the budget in status', () => {
+  const holder = { pid: 1, applicationName: null, address: null, since: null }
+  it.each<[string, number, number | null, number, boolean, string]>([
+    ['nothing', 0, 10, 0, true, ''],
+    [
+      'an idle relay is no alarm',
+      65_536,
+      10,
+      0,
+      true,
+      ' (up to 64 KiB is usual; /readyz of the relay says whether facts wait)',
+    ],
+    ['a relay that confirms', 65_537, 2, 900, true, '; the last confirmation took 2.0 s'],
+    [
+      'a relay that does not',
+      65_537,
+      2,
+      0,
+      true,
+      '; nothing was confirmed between the two looks: /readyz of the relay says what waits',
+    ],
+    ['nobody reads', 224, 61, 0, false, ', 1 min 1 s'],
+    ['nobody reads, no commit seen', 224, null, 0, false, ', age not known'],
+  ])('%s', (_, confirmedLagBytes, lagSeconds, confirmedBytesPerSecond, isHeld, words) => {
+    const status = { confirmedLagBytes, lagSeconds, confirmedBytesPerSecond, holder: isHeld ? holder : null }
+    expect(lagInWords(status)).toBe(words)
+  })
+
+  it('a budget without a limit is said, and is not that of a lost slot', () => {
+    const none = { budgetLeftBytes: null, budgetLeftSeconds: null }
+    expect(budgetInWords({ ...none, walStatus: 'reserved' })).toBe('unlimited')
+    expect(budgetInWords({ ...none, walStatus: 'lost' })).toBe('none: the slot is lost')
+    expect(budgetInWords({ budgetLeftBytes: 1_024, budgetLeftSeconds: 3, walStatus: 'extended' })).toBe(
+      '1.0 KiB left until PostgreSQL gives up the slot, 3.0 s at the present rate',
+    )
   })
 })
 

@@ -166,6 +166,11 @@ describe('PostgreSQL', () => {
     expect(codes(checkPostgres({ connect: { ok: false, code, message } }, NAMES))).toEqual([`problem ${finding}`])
   })
 
+  it('a password that is refused may be of a role that is not there', () => {
+    const connect = { ok: false, code: '28P01', message: 'password authentication failed' } as const
+    expect(checkPostgres({ connect }, NAMES)[0]?.remedy).toContain('factlib-relay setup makes it')
+  })
+
   it('no free sender is only a warning while the relay has one', () => {
     const replication = {
       ok: false,
@@ -203,6 +208,12 @@ describe('the slot', () => {
     ])
   })
 
+  it('of one that a relay reads it says that the facts in it were not looked at', () => {
+    expect(codes(slot({ slot: { ...SLOT, activePid: 7, holder: 'factlib-relay 10.0.0.7' } }))).toEqual([
+      'unknown SLOT_NOT_LOOKED_INTO',
+    ])
+  })
+
   it('of an old server nothing more is asked', () => {
     expect(slot({ server: { ...SERVER, version: 130_000 }, slot: undefined })).toEqual([])
   })
@@ -224,6 +235,17 @@ describe('topics', () => {
   it('a missing one is a warning where the relay creates topics', () => {
     const target = { ...KAFKA_NAMES.target, createTopics: { partitions: 3, replicationFactor: 3 } }
     expect(codes(topic({ errorCode: 3 }, { target }))).toEqual(['warning TOPIC_MISSING'])
+  })
+
+  it.each([
+    [1, /--replication-factor 1;/],
+    [2, /--replication-factor 2 --config min.insync.replicas=1;/],
+    [5, /--replication-factor 3 --config min.insync.replicas=2;/],
+  ])('with %i brokers a missing one is made with no more replicas than brokers', (brokers, command) => {
+    const [broker] = KAFKA.advertised
+    const advertised = Array.from({ length: brokers }, () => broker as NonNullable<typeof broker>)
+    const found = checkKafka({ ...KAFKA, advertised, topics: [{ ...TOPIC, errorCode: 3 }] }, KAFKA_NAMES)
+    expect(found.find(({ code }) => code === 'TOPIC_MISSING')?.remedy).toMatch(command)
   })
 
   it('a limit under what services may emit, and under what the relay sends', () => {

@@ -160,6 +160,14 @@ describe('a port that cannot be had', () => {
         `WAL_HEALTH_PORT: port ${taken.healthPort} is in use: stop what listens on it, or give another port`,
       ]),
     )
+    const other = await start()
+    await expect(start({ healthPort: taken.healthPort, metricsPort: other.healthPort, names })).rejects.toMatchObject({
+      cause: { code: 'EADDRINUSE' },
+      problems: [
+        expect.stringContaining(`WAL_HEALTH_PORT: port ${taken.healthPort} is in use`),
+        expect.stringContaining(`metricsPort in relay.json: port ${other.healthPort} is in use`),
+      ],
+    })
     const free = await start()
     await free.close()
     await expect(start({ healthPort: free.healthPort, metricsPort: taken.healthPort, names })).rejects.toThrow(
