@@ -109,15 +109,17 @@ export function judgeEmission(
     problems.push({
       code: 'PUBLICATION_MISSING',
       message: `the publication ${options.publication} does not exist in the database ${server.database}`,
-      remedy:
-        'start the relay once before the service, or create it before the slot: CREATE PUBLICATION name (without tables)',
+      remedy: `npx factlib-relay setup makes it; or, before the slot and without tables: CREATE PUBLICATION "${options.publication.replaceAll('"', '""')}"`,
     })
   }
   return { ok: problems.length === 0, problems, warnings }
 }
 
+/** What the relay calls it where nobody says otherwise. */
+const RELAY_SLOT = 'factlib_slot'
+
 const createSlot = (name: string) =>
-  `start the relay once before the service emits; or SELECT pg_create_logical_replication_slot('${name}', 'pgoutput')`
+  `npx factlib-relay setup makes it, before the service emits; or SELECT pg_create_logical_replication_slot('${name.replaceAll("'", "''")}', 'pgoutput')`
 
 function checkSlots(
   slots: readonly SlotState[],
@@ -135,7 +137,7 @@ function checkSlots(
       problems.push({
         code: 'NO_SLOT',
         message: `no slot of the database ${database} can carry facts: emitting succeeds, and every fact is lost`,
-        remedy: createSlot('name'),
+        remedy: createSlot(RELAY_SLOT),
       })
     }
     if (fit.length === 1) warn(fit[0]!, warnings)

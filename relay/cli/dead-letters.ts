@@ -12,10 +12,20 @@ import { jsonLine, printable, type Terminal, table } from './terminal.ts'
 /** The topic of the settings. */
 export function deadLetterTopic(settings: Pick<RelaySettings, 'deadLetter'>): string {
   if (!settings.deadLetter)
-    throw new CliError('DEAD_LETTER_TOPIC is not set: there is no topic to look into', {
-      exitCode: COMMAND_EXIT.unusable,
-    })
+    throw new CliError(
+      'DEAD_LETTER_TOPIC is not set: set it to what the relay runs with; if that has none, there are no dead letters, and a fact that Kafka never takes holds its partition',
+      {
+        exitCode: COMMAND_EXIT.unusable,
+      },
+    )
   return settings.deadLetter.topic
+}
+
+/** What reading a topic found of it. */
+interface ReadThrough {
+  readonly exists: boolean
+  /** Records were left out. */
+  readonly isPartial: boolean
 }
 
 /** Dead letters without their values. */
@@ -37,12 +47,19 @@ export async function readDeadLetters(
   settings: Pick<RelaySettings, 'deadLetter' | 'kafka'>,
   onlyValueOf?: string,
 ): Promise<DeadLetter[]> {
+  return (await readWholeTopic(settings, onlyValueOf)).letters
+}
+
+async function readWholeTopic(
+  settings: Pick<RelaySettings, 'deadLetter' | 'kafka'>,
+  onlyValueOf?: string,
+): Promise<{ readonly letters: DeadLetter[]; readonly exists: boolean }> {
   const records: DeadLetterRecord[] = []
-  await readRecords(settings, undefined, (record) => {
+  const { exists } = await readRecords(settings, undefined, (record) => {
     const isWanted = onlyValueOf === undefined || record.headers[H.id] === onlyValueOf
     records.push(isWanted ? record : withoutValue(record))
   })
-  return collectDeadLetters(records)
+  return { letters: collectDeadLetters(records), exists }
 }
 
 /** The latest of each partition, `most` records at most, without values: `value` and `problem` mean nothing. */
@@ -51,7 +68,7 @@ export async function lookAtDeadLetters(
   most: number,
 ): Promise<LookedThrough> {
   const records: DeadLetterRecord[] = []
-  const isPartial = await readRecords(settings, most, (record) => records.push(withoutValue(record)))
+  const { isPartial } = await readRecords(settings, most, (record) => records.push(withoutValue(record)))
   return { letters: collectDeadLetters(records), isPartial }
 }
 
@@ -60,12 +77,11 @@ function withoutValue(record: DeadLetterRecord): DeadLetterRecord {
   return { ...record, key: Buffer.from(record.key), value: EMPTY }
 }
 
-/** Resolves to whether records were left out. */
 async function readRecords(
   settings: Pick<RelaySettings, 'deadLetter' | 'kafka'>,
   most: number | undefined,
   onRecord: (record: DeadLetterRecord) => void,
-): Promise<boolean> {
+): Promise<ReadThrough> {
   const topic = deadLetterTopic(settings)
   try {
     const reader = await openTopicReader(settings.kafka, silentLogger, [topic])
@@ -76,12 +92,12 @@ async function readRecords(
         isPartial ||= leftOut
         await reader.read({ ...place, offset: leftOut ? high - BigInt(most) : low }, { untilEnd: true }, onRecord)
       }
-      return isPartial
+      return { exists: true, isPartial }
     } finally {
       await reader.close()
     }
   } catch (error) {
-    if (error instanceof SinkError && error.kind === 'topicMissing') return false
+    if (error instanceof SinkError && error.kind === 'topicMissing') return { exists: false, isPartial: false }
     if (error instanceof SinkError) throw new CliError(error.message, { cause: error })
     throw error
   }
@@ -93,7 +109,7 @@ export async function listDeadLetters(
   options: { readonly all?: boolean; readonly json?: boolean },
   terminal: Terminal,
 ): Promise<number> {
-  const letters = await readDeadLetters(settings)
+  const { letters, exists } = await readWholeTopic(settings)
   const shown = letters.filter((letter) => options.all || !letter.isResolved)
   if (options.json) {
     terminal.write(
@@ -102,7 +118,8 @@ export async function listDeadLetters(
     return COMMAND_EXIT.done
   }
   const hidden = letters.length - shown.length
-  if (shown.length === 0) terminal.write('No dead letters.\n')
+  if (!exists) terminal.write(`No dead letters: topic "${deadLetterTopic(settings)}" does not exist (yet).\n`)
+  else if (shown.length === 0) terminal.write('No dead letters.\n')
   else
     terminal.write(
       table(

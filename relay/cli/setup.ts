@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { parseDatabaseUrl } from '../config/database-url.ts'
 import { connectPostgres, describeError, type PostgresConnection } from '../doctor/postgres-connection.ts'
 import { EMPTY_STATE, planSetup, type SetupPlan, type SetupState, type SetupStep } from '../setup/plan.ts'
@@ -83,10 +84,18 @@ async function connectUnlessDry(
     return await connectPostgres(target)
   } catch (error) {
     if (!options.dryRun)
-      throw new CliError(`cannot connect to PostgreSQL as "${target.user}": ${describeError(error)}`, { cause: error })
+      throw new CliError(
+        `cannot connect to PostgreSQL as "${target.user}": ${describeError(error)}${connectRemedy(error, target)}`,
+        { cause: error },
+      )
     terminal.note(`Not connected (${describeError(error)}): this is the SQL for a server that has nothing of it.\n`)
     return undefined
   }
+}
+
+export function connectRemedy(error: unknown, { database }: Pick<DatabaseTarget, 'database'>): string {
+  if ((error as { code?: unknown }).code !== '3D000') return ''
+  return `: create it (CREATE DATABASE ${pg.escapeIdentifier(database)}), or mend its name in MASTER_DATABASE_URL`
 }
 
 /** The administrator's own server and user, but the relay's database: slot and publication belong to one. */

@@ -34,7 +34,10 @@ describe('judgeEmission', () => {
 
   it('the remedy for a missing slot makes the one that was asked for', () => {
     const found = judgeEmission(server, [], [], { slot: 'shop_facts' })
+    expect(found.problems[0]?.remedy).toMatch(/^npx factlib-relay setup makes it/)
     expect(found.problems[0]?.remedy).toContain("pg_create_logical_replication_slot('shop_facts', 'pgoutput')")
+    const [unnamed] = judgeEmission(server, [], [], {}).problems
+    expect(unnamed?.remedy).toContain("pg_create_logical_replication_slot('factlib_slot', 'pgoutput')")
   })
 
   it('names what is wrong with the only slots that there are', () => {

@@ -271,7 +271,7 @@ describe('dead-letters', () => {
     const terminal = captureTerminal()
     const { settings } = configurationOf(bench, { deadLetterTopic: `${bench.prefix}_none` })
     expect(await listDeadLetters(settings, {}, terminal)).toBe(0)
-    expect(terminal.output).toBe('No dead letters.\n')
+    expect(terminal.output).toBe(`No dead letters: topic "${bench.prefix}_none" does not exist (yet).\n`)
     await expect(listDeadLetters(configurationOf(bench).settings, {}, terminal)).rejects.toThrow(/DEAD_LETTER_TOPIC/)
   })
 })

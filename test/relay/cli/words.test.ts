@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { collectDeadLetters, type DeadLetterRecord } from '../../../relay/cli/dead-letter-book.ts'
 import { backlogLine, humanLog, liveLine } from '../../../relay/cli/live-line.ts'
 import { showPayload } from '../../../relay/cli/payload.ts'
+import { connectRemedy } from '../../../relay/cli/setup.ts'
 import { budgetInWords, lagInWords } from '../../../relay/cli/status.ts'
 import { createTerminal, formatBytes, formatSeconds, jsonLine, printable } from '../../../relay/cli/terminal.ts'
 import { scramVerifier } from '../../../relay/setup/scram.ts'
@@ -56,6 +57,13 @@ describe('a terminal', () => {
     expect(printable('x'.repeat(300)).length).toBe(201)
     expect(jsonLine({ offset: 9_007_199_254_740_993n })).toBe('{"offset":"9007199254740993"}\n')
   })
+})
+
+it('setup says what to do about a database that is not there, and nothing about other errors', () => {
+  expect(connectRemedy({ code: '3D000' }, { database: 'Shop' })).toBe(
+    ': create it (CREATE DATABASE "Shop"), or mend its name in MASTER_DATABASE_URL',
+  )
+  expect(connectRemedy({ code: '28P01' }, { database: 'shop' })).toBe('')
 })
 
 describe('the lag and the budget in status', () => {
