@@ -1,6 +1,6 @@
-// A fact against the INSERT of what it holds into `plain_outbox`, with plain pg: after a row, and ten in one call; and as the
-// first write of its transaction, there with Drizzle, too. Medians, in turns. "light INSERT" is what a fact is not: five
-// columns of text, no metadata, no created-at.
+// A fact against the INSERT of what it holds into `plain_outbox`, with plain pg: the statement alone, the whole call after a row,
+// and ten in one call; and as the first write of its transaction, there with Drizzle, too. Medians, in turns. "light INSERT"
+// is what a fact is not: five columns of text, no metadata, no created-at.
 //   npx tsx bench/emit/first-write.mts
 import { randomUUID } from 'node:crypto'
 import { drizzle as drizzleNodePostgres, type NodePgDatabase } from 'drizzle-orm/node-postgres'
@@ -9,7 +9,10 @@ import pg from 'pg'
 import postgres from 'postgres'
 import * as forDrizzle from '../../adapters/drizzle/index.ts'
 import * as forPg from '../../adapters/pg/index.ts'
-import { fact, inTurns, medianMicros, PAYLOAD, row, ten, timed, withDatabase } from './harness.mts'
+import { encodeFact } from '../../src/envelope/encode.ts'
+import { Fact } from '../../src/fact.ts'
+import { emitOneStatement, type Statement } from '../../src/statements.ts'
+import { fact, inTurns, medianMicros, type OutboxRow, PAYLOAD, row, ten, timed, withDatabase } from './harness.mts'
 import { insertInto, plainOutbox } from './plain-outbox.mts'
 
 const ROUNDS = 1_000
@@ -65,6 +68,20 @@ await withDatabase(async (url) => {
   await client.query('BEGIN')
   await inTurns(WARM_UP_ROUNDS, [emit, insert, lightInsert])
   await client.query('COMMIT')
+  // What PostgreSQL and the driver take alone: the bytes of the facts, and the rows, are there before.
+  const statements = Array.from({ length: ROUNDS }, () =>
+    emitOneStatement({ prefix: 'bench', content: encodeFact(new Fact(fact())) }),
+  )
+  const rows = Array.from({ length: ROUNDS }, row)
+  const plainSql = async () => {
+    const { text, values } = statements.pop() as Statement
+    await client.query(text, [...values])
+  }
+  await afterRow({
+    title: 'plain SQL: the statement, a fact encoded before',
+    fact: plainSql,
+    insert: () => insertInto(client, rows.pop() as OutboxRow),
+  })
   await afterRow({ title: 'pg, after the row', fact: emit, insert })
   await afterRow({ title: 'pg, after the row; light INSERT', fact: emit, insert: lightInsert })
   const emitTen = () => emitFact(client, ten())
