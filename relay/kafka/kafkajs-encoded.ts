@@ -59,7 +59,7 @@ export function partitionOfMessage({ message }: PartitionerArgs): number {
  */
 export class EncodedBatches {
   readonly #codec: number
-  /** Those that no batch has. As many are taken at once as there are brokers: kafkajs encodes when it is a batch's turn. */
+  /** Those that no batch has. While all is well as many are taken at once as there are brokers: kafkajs encodes when it is a batch's turn. */
   readonly #writers: RecordsWriter[] = []
 
   constructor(codec: KafkaTarget['compression']) {

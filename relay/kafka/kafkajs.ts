@@ -226,6 +226,7 @@ export function createKafkajsSink(options: {
     },
 
     async send(topic, partition, records, mayLeave) {
+      if (records.length === 0) return
       await sink.connect()
       await checkPartition(topic, partition)
       const log = logOf(topic, partition)

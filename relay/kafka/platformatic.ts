@@ -283,6 +283,7 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
       closed = true
       const old = producer
       producer = undefined
+      for (const pipeline of old?.pipelines.values() ?? []) pipeline.close()
       await withLimit(Promise.all([settle(old?.cluster.close()), settle(opening?.close())]), CLOSE_LIMIT_MS)
     },
   }

@@ -32,6 +32,14 @@ export function describeSinkRecords(fixture: SinkFixture): void {
       expect(values(found)).toEqual(Array.from({ length: 1_000 }, (_, index) => index))
     })
 
+    test('nothing to send is nothing sent', async () => {
+      const topic = await topicWith(1)
+      const sink = await connectedSink()
+      await sink.send(topic, 0, [])
+      await sink.send(topic, 0, records(2, 0))
+      expect(values(await readTopic(cluster().bootstrap, topic))).toEqual([0, 1])
+    })
+
     test('partitions are written at the same time, each in order', async () => {
       const topic = await topicWith(12)
       const sink = await connectedSink()
