@@ -35,7 +35,7 @@ const pages = {
 }
 
 /** Its code blocks, each in the file that its first line names, on the sources of this tree. */
-async function writePage(name: string): Promise<{ folder: string; files: string[] }> {
+async function writePage(name: string, slot: string): Promise<{ folder: string; files: string[] }> {
   const page = await readFile(join(root, `docs/${name}.md`), 'utf8')
   const folder = await mkdtemp(join(tmpdir(), `factlib-docs-${name}-`))
   registerCleanup(() => rm(folder, { recursive: true }))
@@ -48,6 +48,7 @@ async function writePage(name: string): Promise<{ folder: string; files: string[
     const here = code
       .replaceAll(/'factlib\/(\w+)'/g, `'${root}adapters/$1/index.ts'`)
       .replaceAll("'factlib'", `'${root}src/index.ts'`)
+      .replaceAll("'factlib_slot'", `'${slot}'`)
     await writeFile(join(folder, file!), here)
     files.push(file!)
   }
@@ -59,7 +60,7 @@ it.each(Object.entries(pages))(
   async (name, page) => {
     const database = await createDatabase()
     const slot = await createSlot(database)
-    const { folder, files } = await writePage(name)
+    const { folder, files } = await writePage(name, slot.name)
     const { compilerOptions } = JSON.parse(await readFile(join(root, 'tsconfig.json'), 'utf8'))
     await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }))
     const compiled = run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder])
