@@ -47,12 +47,13 @@ export class PlatformaticCluster {
   readonly #leaders = new Map<string, readonly number[]>()
   readonly #refreshing = new Map<string, Promise<readonly number[]>>()
   readonly #versions = new WeakMap<Connection, Promise<ReadonlyMap<number, readonly [min: number, max: number]>>>()
-  /** `host:port` → when it last failed us. */
-  readonly #failedAtMs = new Map<string, number>()
+  readonly #failedAtMs: Map<string, number>
   #controllerId = -1
 
-  constructor(library: Platformatic, target: KafkaTarget) {
+  /** @param failedAtMs `host:port` → when it last failed us; it outlives this cluster: the next one asks others first. */
+  constructor(library: Platformatic, target: KafkaTarget, failedAtMs = new Map<string, number>()) {
     this.#library = library
+    this.#failedAtMs = failedAtMs
     this.#bootstrap = target.brokers.map(parseBroker)
     this.#pool = new library.ConnectionPool(target.clientId, connectionOptions(target, this.#bootstrap))
     // A connection that fails twice would end the process: the pool listens to its first error only.
@@ -159,6 +160,9 @@ export class PlatformaticCluster {
     }
     const { key, module, min, max } = VERSIONS[name]
     const versions = await asked.catch((error: unknown) => {
+      // A proxy, or a port that is published for a broker that is away, takes the connection and closes it.
+      if (connection.host !== undefined && connection.port !== undefined)
+        this.failed({ host: connection.host, port: connection.port })
       throw toSinkError(error, 'the broker does not say which requests it knows')
     })
     const [brokerMin, brokerMax] = versions.get(key) ?? [0, -1]

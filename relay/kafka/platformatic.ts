@@ -81,6 +81,8 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
   })
   const logs = new Map<string, Log>()
   const watchdog = new Deadlines(watchdogMs)
+  /** Brokers that failed us, for all producers. */
+  const failedAtMs = new Map<string, number>()
   let producer: Producer | undefined
   let connecting: Promise<Producer> | undefined
   let opening: PlatformaticCluster | undefined
@@ -88,7 +90,7 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
 
   async function open(): Promise<Producer> {
     if (closed) throw new SinkError('retry', 'CLOSED', 'the sink is closed')
-    const cluster = new PlatformaticCluster(library, target)
+    const cluster = new PlatformaticCluster(library, target, failedAtMs)
     opening = cluster
     try {
       const { producerId, producerEpoch } = await producerIdOf(cluster, () => closed)
