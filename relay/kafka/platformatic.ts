@@ -195,8 +195,13 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     partition: number,
   ): Promise<ProducePipeline> {
     const broker = await leaderOf(cluster, topic, partition)
-    const connection = await cluster.connection(broker)
-    const api = await cluster.api(connection, 'Produce')
+    // Who cannot be reached may lead no longer, whatever the metadata said that were asked for just before.
+    const unreachable = (error: unknown) => {
+      cluster.forget(topic)
+      throw error
+    }
+    const connection = await cluster.connection(broker).catch(unreachable)
+    const api = await cluster.api(connection, 'Produce').catch(unreachable)
     let pipeline = pipelines.get(connection)
     if (!pipeline) {
       for (const [other, one] of pipelines)

@@ -38,3 +38,46 @@ it('a broker that takes connections and closes them is not asked first again by 
   await sink.connect()
   expect(asked).toEqual(['away', 'there'])
 })
+
+it('a leader that cannot be reached is asked for again, though the metadata are fresh', async () => {
+  let metadataAsked = 0
+  const reached: string[] = []
+  class ConnectionPool {
+    on = () => {}
+    get = async (broker: Place) => {
+      reached.push(broker.host)
+      if (broker.host === 'dead') throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+      return broker
+    }
+    getEstablishedConnection = () => undefined
+    close = async () => {};
+    *[Symbol.iterator]() {}
+  }
+  const api = (answer: () => unknown) => ({
+    api: (_connection: Place, ...args: unknown[]) => (args.at(-1) as Callback)(null, answer()),
+  })
+  const range = [0, 3, 22].map((apiKey) => ({ apiKey, minVersion: 0, maxVersion: 20 }))
+  const library = {
+    ConnectionPool,
+    ProtocolError: class extends Error {},
+    apiVersionsV3: api(() => ({ apiKeys: range })),
+    initProducerIdV5: api(() => ({ producerId: 1n, producerEpoch: 0 })),
+    metadataV12: api(() => ({
+      brokers: [
+        { nodeId: 1, host: 'dead', port: 1 },
+        { nodeId: 2, host: 'there', port: 1 },
+      ],
+      controllerId: 2,
+      topics: [{ errorCode: 0, name: 't', partitions: [{ partitionIndex: 0, leaderId: ++metadataAsked }] }],
+    })),
+  }
+  const target = { clientId: 'x', brokers: ['there:1'], tls: false, compression: 'none' } as const
+  const sink = createPlatformaticSink({ library: library as never, target, logger: silentLogger })
+  const send = () =>
+    sink.send('t', 0, [{ key: Buffer.from('k'), value: Buffer.from('v'), headers: {}, timestampMs: 1 }])
+  await expect(send()).rejects.toMatchObject({ kind: 'retry' })
+  // This broker knows no Produce request: that far, and no further, this test goes.
+  await expect(send()).rejects.toMatchObject({ kind: 'configuration' })
+  expect(metadataAsked).toBe(2)
+  expect(reached.filter((host) => host === 'dead')).toHaveLength(1)
+})
