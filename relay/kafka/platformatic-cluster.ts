@@ -105,7 +105,7 @@ export class PlatformaticCluster {
     this.#leaders.delete(topic)
   }
 
-  /** The connection to a broker by its id; undefined when metadata does not name it (any more). */
+  /** A broker by its id; undefined when metadata does not name it (any more), and for -1, which stands for no leader. */
   broker(nodeId: number): Broker | undefined {
     return this.#brokers.get(nodeId)
   }
@@ -129,6 +129,10 @@ export class PlatformaticCluster {
   /** Remembered, so that the next question goes to another broker. */
   failed(broker: Broker): void {
     this.#failedAtMs.set(addressOf(broker), performance.now())
+  }
+
+  #failedBy({ host, port }: Connection): void {
+    if (host !== undefined && port !== undefined) this.failed({ host, port })
   }
 
   /** A connection to some broker, those first that have not failed lately. */
@@ -161,8 +165,7 @@ export class PlatformaticCluster {
     const { key, module, min, max } = VERSIONS[name]
     const versions = await asked.catch((error: unknown) => {
       // A proxy, or a port that is published for a broker that is away, takes the connection and closes it.
-      if (connection.host !== undefined && connection.port !== undefined)
-        this.failed({ host: connection.host, port: connection.port })
+      this.#failedBy(connection)
       throw toSinkError(error, 'the broker does not say which requests it knows')
     })
     const [brokerMin, brokerMax] = versions.get(key) ?? [0, -1]
@@ -201,8 +204,7 @@ export class PlatformaticCluster {
         // The library rejects when any partition of any topic has an error; the rest of the answer is good.
         const partial = answerOf(error) as MetadataAnswer | undefined
         if (partial?.topics) return partial
-        if (connection.host !== undefined && connection.port !== undefined)
-          this.failed({ host: connection.host, port: connection.port })
+        this.#failedBy(connection)
         throw toSinkError(error, doing)
       },
     )

@@ -189,6 +189,14 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
     return true
   }
 
+  /** From now on nothing is sent with the present producer, and no lane waits for it; what it has open is the caller's to end. */
+  function dropProducer(): Producer | undefined {
+    const old = producer
+    producer = undefined
+    for (const pipeline of old?.pipelines.values() ?? []) pipeline.close()
+    return old
+  }
+
   async function openPipeline(
     { cluster, pipelines }: Producer,
     topic: string,
@@ -275,9 +283,7 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
 
     async renew() {
       logger.warn({ sink: 'platformatic' }, 'replacing the Kafka producer')
-      const old = producer
-      producer = undefined
-      for (const pipeline of old?.pipelines.values() ?? []) pipeline.close()
+      const old = dropProducer()
       for (const log of logs.values()) {
         log.sequence = firstSequence
         if (log.triedMs !== undefined) log.inDoubt = true
@@ -288,9 +294,7 @@ export function createPlatformaticSink(options: PlatformaticSinkOptions): Sink {
 
     async close() {
       closed = true
-      const old = producer
-      producer = undefined
-      for (const pipeline of old?.pipelines.values() ?? []) pipeline.close()
+      const old = dropProducer()
       await withLimit(Promise.all([settle(old?.cluster.close()), settle(opening?.close())]), CLOSE_LIMIT_MS)
     },
   }
@@ -316,8 +320,7 @@ async function producerIdOf(
 
 /** That of the partition's leader, where it is known and its connection is up. */
 function pipelineNow({ cluster, pipelines }: Producer, topic: string, partition: number): ProducePipeline | undefined {
-  const leader = cluster.leaders(topic)?.[partition] ?? -1
-  const broker = leader < 0 ? undefined : cluster.broker(leader)
+  const broker = cluster.broker(cluster.leaders(topic)?.[partition] ?? -1)
   const connection = broker && cluster.established(broker)
   return connection && pipelines.get(connection)
 }
@@ -333,7 +336,7 @@ async function leaderOf(cluster: PlatformaticCluster, topic: string, partition: 
       UNKNOWN_PARTITION,
       `topic "${topic}" has ${leaders.length} partitions, none of them is number ${partition}`,
     )
-  const broker = leader < 0 ? undefined : cluster.broker(leader)
+  const broker = cluster.broker(leader)
   if (broker) return broker
   cluster.forget(topic)
   throw new SinkError('retry', 'LEADER_NOT_AVAILABLE', `${topic}/${partition} has no leader now`)

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { createPlatformaticSink } from '../../../relay/kafka/platformatic.ts'
 import { silentLogger } from '../../../relay/observer.ts'
-import type { Callback } from './memory-library.ts'
+import { memoryApi, memoryPool } from './memory-library.ts'
 
 interface Place {
   readonly host: string
@@ -10,27 +10,15 @@ interface Place {
 
 it('a broker that takes connections and closes them is not asked first again by the next producer', async () => {
   const asked: string[] = []
-  class ConnectionPool {
-    on = () => {}
-    get = async (broker: Place) => broker
-    getEstablishedConnection = () => undefined
-    close = async () => {};
-    *[Symbol.iterator]() {}
-  }
   const library = {
-    ConnectionPool,
+    ConnectionPool: memoryPool((broker: Place) => broker),
     ProtocolError: class extends Error {},
-    apiVersionsV3: {
-      api: ({ host }: Place, ...args: unknown[]) => {
-        asked.push(host)
-        const apiKeys = [{ apiKey: 22, minVersion: 0, maxVersion: 5 }]
-        ;(args.at(-1) as Callback)(host === 'away' ? new Error('Connection closed') : null, { apiKeys })
-      },
-    },
-    initProducerIdV5: {
-      api: (_connection: Place, ...args: unknown[]) =>
-        (args.at(-1) as Callback)(null, { producerId: 1n, producerEpoch: 0 }),
-    },
+    apiVersionsV3: memoryApi(({ host }: Place) => {
+      asked.push(host)
+      if (host === 'away') throw new Error('Connection closed')
+      return { apiKeys: [{ apiKey: 22, minVersion: 0, maxVersion: 5 }] }
+    }),
+    initProducerIdV5: memoryApi(() => ({ producerId: 1n, producerEpoch: 0 })),
   }
   const target = { clientId: 'x', brokers: ['away:1', 'there:1'], tls: false, compression: 'none' } as const
   const sink = createPlatformaticSink({ library: library as never, target, logger: silentLogger })
@@ -42,27 +30,17 @@ it('a broker that takes connections and closes them is not asked first again by 
 it('a leader that cannot be reached is asked for again, though the metadata are fresh', async () => {
   let metadataAsked = 0
   const reached: string[] = []
-  class ConnectionPool {
-    on = () => {}
-    get = async (broker: Place) => {
+  const range = [0, 3, 22].map((apiKey) => ({ apiKey, minVersion: 0, maxVersion: 20 }))
+  const library = {
+    ConnectionPool: memoryPool((broker: Place) => {
       reached.push(broker.host)
       if (broker.host === 'dead') throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
       return broker
-    }
-    getEstablishedConnection = () => undefined
-    close = async () => {};
-    *[Symbol.iterator]() {}
-  }
-  const api = (answer: () => unknown) => ({
-    api: (_connection: Place, ...args: unknown[]) => (args.at(-1) as Callback)(null, answer()),
-  })
-  const range = [0, 3, 22].map((apiKey) => ({ apiKey, minVersion: 0, maxVersion: 20 }))
-  const library = {
-    ConnectionPool,
+    }),
     ProtocolError: class extends Error {},
-    apiVersionsV3: api(() => ({ apiKeys: range })),
-    initProducerIdV5: api(() => ({ producerId: 1n, producerEpoch: 0 })),
-    metadataV12: api(() => ({
+    apiVersionsV3: memoryApi(() => ({ apiKeys: range })),
+    initProducerIdV5: memoryApi(() => ({ producerId: 1n, producerEpoch: 0 })),
+    metadataV12: memoryApi(() => ({
       brokers: [
         { nodeId: 1, host: 'dead', port: 1 },
         { nodeId: 2, host: 'there', port: 1 },
