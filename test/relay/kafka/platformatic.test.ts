@@ -149,6 +149,8 @@ function createBench(sendWatchdogMs = 120_000) {
         ({ type }: SinkError) => type,
       ),
     renew: () => sink.renew(),
+    close: () => sink.close(),
+    whenWritable: () => sink.whenWritable?.('t', 0),
     batchCount: () => batches,
     /** Returns what ends it. */
     hold() {
@@ -230,4 +232,23 @@ it('a send that was given up before there was a producer does not write beside t
   await renewed
   expect(await send('a')).toBe('ok')
   expect(batchCount()).toBe(1)
+})
+
+it.each(['renew', 'close'] as const)('no lane waits for room with a producer that is given up: %s', async (end) => {
+  const bench = createBench()
+  // Two requests are open, and room is given for one more.
+  for (const open of [1, 2]) {
+    void bench.send(`${open}`, 'late')
+    while (bench.late.length < open) await new Promise((resolve) => setImmediate(resolve))
+  }
+  while (bench.whenWritable() === undefined);
+  let isFree = false
+  void bench.whenWritable()?.then(() => {
+    isFree = true
+  })
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(isFree).toBe(false)
+  await bench[end]()
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(isFree).toBe(true)
 })
